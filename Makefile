@@ -1,0 +1,47 @@
+# Every target does its own set-up. PYTHON chooses the interpreter, VENV the environment's folder.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.PHONY: install demo test lint bench clean
+.DEFAULT_GOAL := install
+
+## install: the package and its command `affectscope`, into $(VENV)
+install: $(VENV)/.installed
+
+## demo: the whole way on the default model and the embedded corpus; ends with the report's path
+demo: $(VENV)/.installed
+	$(BIN)/affectscope run --out runs/demo
+
+## test: lint, types, the import contract, all tests
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## bench: the sweep against plain batched forward passes, on the same patching job
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/patching.py
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "affectscope needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing affectscope into $(VENV) (some minutes the first time) ..." >&2
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the test tools into $(VENV) ..." >&2
+	$(PIP) --editable '.[dev]'
+	@touch $@

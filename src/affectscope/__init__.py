@@ -1,0 +1,1 @@
+"""affectscope: a microscope for how language models infer emotion."""

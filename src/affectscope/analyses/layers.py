@@ -1,0 +1,60 @@
+"""Curves over layers: one statistic at every layer of every site, with common bootstrap draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from affectscope.analyses.study import estimate_rows
+from affectscope.stats import GroupBootstrap
+from affectscope.stats.bootstrap import RatioDraws
+from affectscope.vocabulary import SITES, Site
+
+
+def curves_by_layer(
+    observations: pd.DataFrame,
+    numerator: str,
+    unit: str,
+    draws: GroupBootstrap,
+    *,
+    denominator: str | None = None,
+) -> dict[Site, RatioDraws]:
+    """Mean of a column (or ratio of two columns' sums) at every layer, for each site.
+
+    Args:
+        observations: One row for each of ``unit``, site and layer.
+        numerator: Column to average.
+        unit: Column that numbers what was resampled (items or pairs), from 0.
+        draws: Bootstrap over ``unit``.
+        denominator: Column to divide by, for a ratio of sums.
+    """
+
+    def wide(column: str, site: Site) -> np.ndarray:
+        here = observations[observations["site"] == site]
+        table = here.pivot_table(index=unit, columns="layer", values=column, dropna=False)
+        return table.sort_index().to_numpy(dtype=float)
+
+    return {
+        site: draws.ratio(
+            wide(numerator, site), None if denominator is None else wide(denominator, site)
+        )
+        for site in SITES
+        if (observations["site"] == site).any()
+    }
+
+
+def layer_table(curves: Mapping[Site, RatioDraws], metric: str) -> pd.DataFrame:
+    """Tidy estimates of curves: site, layer, value and interval."""
+    return pd.concat(
+        [
+            estimate_rows(
+                {"site": [site] * len(curve.value), "layer": list(range(len(curve.value)))},
+                curve.estimates(),
+                metric,
+            )
+            for site, curve in curves.items()
+        ],
+        ignore_index=True,
+    )

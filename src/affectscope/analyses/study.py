@@ -1,0 +1,208 @@
+"""A study: one model, task and corpus, and the clean passes all its experiments share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from affectscope.analyses.experiment import (
+    Experiment,
+    MemoryStore,
+    Result,
+    Unit,
+    UnitOutput,
+    UnitStore,
+    finish_units,
+)
+from affectscope.data import Corpus
+from affectscope.models import LanguageModel
+from affectscope.prompts import EmotionTask, LabelOffsets
+from affectscope.stats import GroupBootstrap
+from affectscope.vocabulary import SITES, Site
+
+CLEAN_ITEMS = 128
+"""Items in a unit of clean passes: some seconds of work."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every experiment of a run has in common.
+
+    Args:
+        lm: The model.
+        task: The emotion task on that model.
+        corpus: The items, already sampled.
+        store: Where finished units are kept.
+        seed: Seed of everything that is drawn.
+    """
+
+    lm: LanguageModel
+    task: EmotionTask
+    corpus: Corpus
+    store: UnitStore = field(default_factory=MemoryStore)
+    seed: int = 0
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompt of every item."""
+        return self.task.prompts(self.corpus.texts)
+
+    @cached_property
+    def n_tokens(self) -> int:
+        """Tokens of all prompts together, for time estimates."""
+        return sum(map(len, self.lm.encode(self.prompts)))
+
+    @cached_property
+    def clean(self) -> CleanPasses:
+        """The clean passes, computed now where they are not stored."""
+        experiment = CleanExperiment(self)
+        for _ in finish_units(experiment, self.store):
+            pass
+        return CleanPasses(self, experiment.units())
+
+    def bootstrap(self, items: NDArray[np.int64]) -> GroupBootstrap:
+        """Bootstrap of observations that belong to the given items, drawn by the items' groups."""
+        groups = np.asarray(self.corpus.groups, dtype=str)[items]
+        return GroupBootstrap(tuple(groups.tolist()), seed=self.seed)
+
+
+class CleanExperiment(Experiment):
+    """The clean pass of every item: label logits, the free answer, and all activations.
+
+    It has no result of its own; the experiments read it.
+    """
+
+    name = "clean"
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def planned_cost(self) -> float:
+        """Tokens of all prompts."""
+        return float(self.study.n_tokens)
+
+    def units(self) -> list[Unit]:
+        """One unit for every block of items."""
+        n = len(self.study.corpus)
+        return [
+            Unit(
+                self.name,
+                {"items": [start, min(start + CLEAN_ITEMS, n)]},
+                cost=self.study.n_tokens * (min(start + CLEAN_ITEMS, n) - start) / n,
+            )
+            for start in range(0, n, CLEAN_ITEMS)
+        ]
+
+    def compute(self, unit: Unit) -> UnitOutput:
+        """Run a block of items through the model."""
+        study = self.study
+        start, stop = unit.key["items"]
+        states = study.lm.capture(study.prompts[start:stop])
+        logits = study.lm.unembed(states.final)
+        answers = logits.argmax(dim=-1).tolist()
+        items = study.corpus.items.iloc[start:stop]
+        table = pd.DataFrame(
+            {
+                "item": np.arange(start, stop),
+                "item_id": items["item_id"].to_numpy(),
+                "emotion": items["emotion"].to_numpy(),
+                "open_id": answers,
+                "open_token": [study.lm.tokenizer.decode([token]) for token in answers],
+            }
+        )
+        for label, token in zip(study.task.labels, study.task.label_ids, strict=True):
+            table[f"logit.{label}"] = logits[:, token].numpy()
+        arrays = {
+            f"{site}.{layer}": np.ascontiguousarray(states.at(site, layer).numpy())
+            for layer in states.layers
+            for site in states.sites
+        }
+        return UnitOutput(table, arrays)
+
+    def result(self, observations: pd.DataFrame) -> Result:
+        """Nothing: the clean passes answer no question by themselves."""
+        return Result(self.name, pd.DataFrame(), observations, {}, "", lambda _: {})
+
+
+class CleanPasses:
+    """What the model does when nothing is edited.
+
+    Args:
+        study: The study.
+        units: Its finished units of clean passes.
+    """
+
+    def __init__(self, study: Study, units: list[Unit]) -> None:
+        self._study = study
+        self._units = units
+        self.table = pd.concat([study.store.read(unit) for unit in units], ignore_index=True)
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "item label"]:
+        """Label logits."""
+        columns = [f"logit.{label}" for label in self._study.task.labels]
+        return torch.from_numpy(self.table[columns].to_numpy(dtype=np.float32))
+
+    @cached_property
+    def offsets(self) -> LabelOffsets:
+        """The calibration, fitted on these prompts without their labels."""
+        return self._study.task.fit(self.logits)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the predicted label after calibration, ``[item]``."""
+        return self.offsets.scores(self.logits).argmax(dim=-1).numpy()
+
+    @cached_property
+    def emotions(self) -> NDArray[np.int64]:
+        """Index of the author's label, ``[item]``."""
+        index = {label: i for i, label in enumerate(self._study.task.labels)}
+        return np.array([index[emotion] for emotion in self._study.corpus.emotions])
+
+    def activations(self, site: Site, layer: int) -> NDArray[np.float32]:
+        """Activations at the last token, ``[item, d_model]``."""
+        return np.concatenate(
+            [self._study.store.read_arrays(unit)[f"{site}.{layer}"] for unit in self._units]
+        )
+
+    def all_activations(self, items: NDArray[np.int64]) -> Float[Tensor, "item layer site d_model"]:
+        """Activations of some items at every layer and site."""
+        layers = range(self._study.lm.n_layers)
+        stacked = np.stack(
+            [
+                np.stack([self.activations(site, layer)[items] for site in SITES], axis=1)
+                for layer in layers
+            ],
+            axis=1,
+        )
+        return torch.from_numpy(stacked)
+
+
+def estimate_rows(
+    keys: Mapping[str, list[Any]], values: list[Any], metric: str
+) -> pd.DataFrame:
+    """Tidy rows of estimates that share a metric.
+
+    Args:
+        keys: Column name to one entry for each estimate.
+        values: The estimates.
+        metric: What they are estimates of.
+    """
+    return pd.DataFrame(
+        {"metric": metric, **keys}
+        | {
+            "value": [estimate.value for estimate in values],
+            "low": [estimate.low for estimate in values],
+            "high": [estimate.high for estimate in values],
+            "n": [estimate.n for estimate in values],
+        }
+    )

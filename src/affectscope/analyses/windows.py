@@ -1,0 +1,24 @@
+"""Windows of layers around a centre."""
+
+from __future__ import annotations
+
+from affectscope.errors import UsageError
+
+
+def window(centre: int, span: int, n_layers: int) -> list[int]:
+    """The layers of a window, cut at the model's first and last layer.
+
+    Examples:
+        >>> window(4, 3, 30)
+        [3, 4, 5]
+        >>> window(0, 3, 30)
+        [0, 1]
+    """
+    if span < 1 or span % 2 == 0:
+        raise UsageError(
+            f"a window cannot span {span} layers",
+            expected="an odd number of layers (1, 3, 5, ...), the centre and as many on each side",
+            remedy="choose an odd span",
+        )
+    half = span // 2
+    return list(range(max(0, centre - half), min(n_layers, centre + half + 1)))

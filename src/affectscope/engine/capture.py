@@ -1,0 +1,128 @@
+"""Reading activations at chosen layers, sites and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from affectscope.engine.batching import Batch, common_prefix_length, length_batches
+from affectscope.engine.reading import PrefixReader
+from affectscope.errors import PromptError
+from affectscope.vocabulary import Site
+
+CAPTURE_TOKENS = 2048
+"""Tokens in one capturing pass: enough to keep the matrix products busy."""
+
+
+@dataclass(frozen=True)
+class States:
+    """Captured activations.
+
+    The axes of ``tensor`` are named by the other fields.
+    """
+
+    tensor: Float[Tensor, "prompt layer site position d_model"]
+    """Activations in float32, on the CPU."""
+    final: Float[Tensor, "prompt d_model"]
+    """The last token's hidden state after the final norm: what the unembedding sees."""
+    layers: tuple[int, ...]
+    sites: tuple[Site, ...]
+    positions: tuple[int, ...]
+
+    def at(
+        self, site: Site, layer: int, position: int = -1
+    ) -> Float[Tensor, "prompt d_model"]:
+        """The activations of one site, layer and position."""
+        return self.tensor[
+            :, self.layers.index(layer), self.sites.index(site), self.positions.index(position)
+        ]
+
+
+def check_positions(encoded: Sequence[Sequence[int]], positions: Sequence[int]) -> None:
+    """Raise :class:`PromptError` when a position lies outside some prompt."""
+    shortest = min(range(len(encoded)), key=lambda index: len(encoded[index]))
+    for position in positions:
+        if not -len(encoded[shortest]) <= position <= -1:
+            raise PromptError(
+                f"position {position} lies outside prompt {shortest}",
+                expected=f"a position from -{len(encoded[shortest])} to -1, as that prompt has "
+                f"{len(encoded[shortest])} tokens",
+                remedy="ask for a position nearer to the end, or leave the short prompt out",
+            )
+
+
+@torch.no_grad()
+def capture(
+    reader: PrefixReader,
+    encoded: Sequence[tuple[int, ...]],
+    *,
+    sites: Sequence[Site],
+    layers: Sequence[int],
+    positions: Sequence[int] = (-1,),
+    max_prompts: int = 256,
+) -> States:
+    """Activations of every prompt at the given places.
+
+    Args:
+        reader: The model.
+        encoded: Token ids of every prompt.
+        sites: Which activations.
+        layers: Which blocks, from 0.
+        positions: Which tokens, counted from the end.
+        max_prompts: Most prompts in one pass.
+
+    Raises:
+        PromptError: For a position outside a prompt.
+        LayerError: For a layer the model does not have.
+    """
+    check_positions(encoded, positions)
+    access = reader.access
+    keep = max(-position for position in positions)
+    n_prefix = common_prefix_length(encoded, keep)
+    prefix_ids = encoded[0][:n_prefix]
+    if n_prefix:
+        reader.prefix(prefix_ids)
+    shape = (len(encoded), len(layers), len(sites), len(positions), access.d_model)
+    tensor = torch.empty(shape, dtype=torch.float32)
+    final = torch.empty((len(encoded), access.d_model), dtype=torch.float32)
+    for batch in length_batches(
+        encoded,
+        prefix=n_prefix,
+        max_prompts=max_prompts,
+        max_tokens=CAPTURE_TOKENS,
+        device=access.device,
+    ):
+        rows = torch.tensor(batch.rows)
+        functions = {
+            (layer, site): _store(tensor[:, i, j], rows, batch, positions)
+            for i, layer in enumerate(layers)
+            for j, site in enumerate(sites)
+        }
+        with access.hooks(functions):
+            hidden, _ = reader.read(batch, prefix_ids)
+        final[rows] = at_positions(hidden, batch, (-1,))[:, 0].float().cpu()
+    return States(tensor, final, tuple(layers), tuple(sites), tuple(positions))
+
+
+def at_positions(
+    activation: Float[Tensor, "prompt token d_model"], batch: Batch, positions: Sequence[int]
+) -> Float[Tensor, "prompt position d_model"]:
+    """The activations at positions counted from the end of each prompt."""
+    rows = torch.arange(len(batch.rows), device=activation.device)
+    columns = batch.lengths.to(activation.device)[:, None] + torch.tensor(
+        list(positions), device=activation.device
+    )
+    return activation[rows[:, None], columns]
+
+
+def _store(
+    target: Tensor, rows: Tensor, batch: Batch, positions: Sequence[int]
+) -> Callable[[Tensor], None]:
+    def store(activation: Tensor) -> None:
+        target[rows] = at_positions(activation, batch, positions).float().cpu()
+
+    return store

@@ -1,0 +1,19 @@
+"""Models: loading, the map of families, the load-time self-check, the default model."""
+
+from affectscope.models.architectures import ARCHITECTURES, Architecture, access_for
+from affectscope.models.language_model import LanguageModel, from_pretrained, load_model
+from affectscope.models.loading import Pretrained, load_pretrained
+from affectscope.models.self_check import Check, self_check
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Check",
+    "LanguageModel",
+    "Pretrained",
+    "access_for",
+    "from_pretrained",
+    "load_model",
+    "load_pretrained",
+    "self_check",
+]

@@ -1,0 +1,256 @@
+"""A loaded model under the house's vocabulary: capture, intervene, score."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from affectscope.engine import (
+    Intervention,
+    Path,
+    PrefixReader,
+    Prompt,
+    States,
+    Sweep,
+    capture,
+    encode_all,
+    intervene,
+)
+from affectscope.errors import SelfCheckError
+from affectscope.models.architectures import access_for
+from affectscope.models.loading import Pretrained, load_pretrained
+from affectscope.models.self_check import Check, self_check
+from affectscope.vocabulary import SITES, Site
+
+log = logging.getLogger(__name__)
+
+BatchSize = int | Literal["auto"]
+"""Most prompts (or counterfactuals) in one pass; ``"auto"`` leaves it to the engine."""
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A causal language model whose activations can be read and edited.
+
+    Made by :func:`load_model`.
+    """
+
+    pretrained: Pretrained
+    """The Hugging Face model and tokenizer, and where they came from."""
+    reader: PrefixReader
+    """Runs prompts, keeping the shared prefix."""
+    engine: Path
+    """``"sweep"``, or ``"full pass"`` for a model that failed its self-check."""
+    checks: tuple[Check, ...]
+    """What the self-check at load found."""
+    batch_size: BatchSize = "auto"
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The Hugging Face model, untouched."""
+        return self.pretrained.model
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The Hugging Face tokenizer, untouched."""
+        return self.pretrained.tokenizer
+
+    @property
+    def name(self) -> str:
+        """The name or path it was loaded by."""
+        return self.pretrained.name
+
+    @property
+    def n_layers(self) -> int:
+        """Number of transformer blocks."""
+        return self.reader.access.n_layers
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self.reader.access.d_model
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        """Token ids of every prompt, with the special tokens the tokenizer puts first.
+
+        Raises:
+            PromptError: For a prompt without tokens.
+        """
+        return encode_all(self.tokenizer, prompts)
+
+    def capture(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        sites: Sequence[Site] = SITES,
+        layers: Sequence[int] | Literal["all"] = "all",
+        positions: Sequence[int] = (-1,),
+    ) -> States:
+        """Read activations, without changing any.
+
+        Args:
+            prompts: Texts or token ids.
+            sites: Which activations of each block.
+            layers: Which blocks, from 0, or all.
+            positions: Which tokens, counted from the end of each prompt.
+
+        Returns:
+            ``.tensor`` float32 ``[prompt, layer, site, position, d_model]``.
+
+        Raises:
+            LayerError: For a layer the model does not have.
+            PromptError: For an empty prompt, or a position outside one.
+        """
+        chosen = tuple(range(self.n_layers)) if layers == "all" else tuple(layers)
+        limit = {} if self.batch_size == "auto" else {"max_prompts": self.batch_size}
+        return capture(
+            self.reader,
+            self.encode(prompts),
+            sites=sites,
+            layers=chosen,
+            positions=positions,
+            **limit,
+        )
+
+    def intervene(
+        self,
+        prompts: Sequence[Prompt],
+        interventions: Sequence[Intervention],
+        *,
+        label_ids: Sequence[int],
+    ) -> Sweep:
+        """What the model would answer under each intervention, scored on the label tokens only.
+
+        Equals a full forward pass for each prompt and intervention; see
+        :mod:`affectscope.engine.sweep` for how it avoids them.
+
+        Args:
+            prompts: Texts or token ids.
+            interventions: Counterfactuals, independent of each other.
+            label_ids: Token ids to score.
+
+        Returns:
+            ``.logits`` float32 ``[prompt, intervention, label]``, ``.clean`` ``[prompt, label]``,
+            ``.hits`` ``[intervention]``.
+
+        Raises:
+            InterventionError: An edit that does not fit the model or the prompts.
+            EditNeverFiredError: An edit that reached no activation.
+            PromptError: For an empty prompt, or a position outside one.
+        """
+        limit = {} if self.batch_size == "auto" else {"max_rows": self.batch_size}
+        return intervene(
+            self.reader,
+            self.encode(prompts),
+            interventions,
+            label_ids=label_ids,
+            path=self.engine,
+            **limit,
+        )
+
+    def score(
+        self, prompts: Sequence[Prompt], token_ids: Sequence[int] | None = None
+    ) -> Float[Tensor, "prompt token"]:
+        """Logits of the next token after each prompt, of all tokens when none are named."""
+        return self.unembed(self.capture(prompts, sites=(), layers=()).final, token_ids)
+
+    @torch.no_grad()
+    def unembed(
+        self, final: Float[Tensor, "prompt d_model"], token_ids: Sequence[int] | None = None
+    ) -> Float[Tensor, "prompt token"]:
+        """Logits from :attr:`States.final`; of all tokens when none are named."""
+        access = self.reader.access
+        hidden = final.to(device=access.device, dtype=access.dtype)
+        return access.unembed(hidden, token_ids).cpu()
+
+    def describe(self) -> dict[str, Any]:
+        """What a report says of the model, as JSON values."""
+        loaded = self.pretrained
+        return {
+            "name": loaded.name,
+            "revision": loaded.revision,
+            "architecture": type(self.model).__name__,
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "n_parameters": sum(p.numel() for p in self.model.parameters()),
+            "dtype": loaded.dtype,
+            "device": loaded.device,
+            "attn_implementation": loaded.attn_implementation,
+            "sha256": loaded.sha256,
+            "path": loaded.path,
+        }
+
+
+def from_pretrained(
+    pretrained: Pretrained, *, batch_size: BatchSize = "auto", strict: bool = False
+) -> LanguageModel:
+    """Put a loaded Hugging Face model under the house's vocabulary and check it.
+
+    A model that fails the self-check runs on full passes, with a warning that says so.
+
+    Args:
+        pretrained: The model and tokenizer.
+        batch_size: Most prompts or counterfactuals in one pass.
+        strict: Make a failed check an error.
+
+    Raises:
+        UnsupportedArchitectureError: For a family that is not in the map of sites.
+        SelfCheckError: A failed check, when ``strict``.
+    """
+    reader = PrefixReader(access_for(pretrained.model))
+    checks = self_check(reader, pretrained.tokenizer)
+    failed = [check for check in checks if not check.passed]
+    if failed and strict:
+        raise SelfCheckError(
+            "the model failed its self-check: " + "; ".join(str(check) for check in failed),
+            expected="every check to pass",
+            remedy="run without --strict to use full passes, which are slower",
+        )
+    for check in failed:
+        log.warning("self-check failed, falling back to full passes: %s", check)
+    path: Path = "full pass" if failed else "sweep"
+    return LanguageModel(pretrained, reader, path, tuple(checks), batch_size)
+
+
+def load_model(
+    name: str = "smollm2-135m",
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    batch_size: BatchSize = "auto",
+    strict: bool = False,
+    trust_remote_code: bool = False,
+    **options: Any,
+) -> LanguageModel:
+    """Load a model and check that the engine can read and edit it.
+
+    Args:
+        name: ``smollm2-135m`` (the default model), a Hugging Face Hub id, or a local folder.
+        revision: Branch, tag or commit on the Hub.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``.
+        batch_size: Most prompts or counterfactuals in one pass.
+        strict: Make a failed self-check an error.
+        trust_remote_code: Run code that comes with the model.
+        options: Passed on to :func:`load_pretrained`.
+
+    Raises:
+        ModelError: A model that cannot be found, fetched, read or used; each with its reason.
+    """
+    pretrained = load_pretrained(
+        name,
+        revision=revision,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        **options,
+    )
+    return from_pretrained(pretrained, batch_size=batch_size, strict=strict)

@@ -1,0 +1,232 @@
+"""The load-time self-check: does the engine see this model as it is?
+
+Run on the user's own model, on a few short prompts. Each check compares the engine with the plain
+Hugging Face model, or an identity of the residual stream; the tolerance depends on the dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from affectscope.engine import (
+    Add,
+    Edit,
+    Intervention,
+    ModelAccess,
+    PrefixReader,
+    Replace,
+    Zero,
+    capture,
+    encode_all,
+    intervene,
+)
+from affectscope.engine.batching import Encoder
+
+TEXTS = (
+    "How does the writer see it? I missed the last bus home. Answer:",
+    "How does the writer see it? The parcel came two days early and nothing was broken. Answer:",
+    "How does the writer see it? We waited. Then the doctor, who had not slept, came out "
+    "and said that all the tests were clear. Answer:",
+)
+"""Unequal lengths and a shared beginning: what the engine has to get right."""
+
+TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""Largest logit difference relative to the logits' standard deviation, by dtype."""
+
+N_LABELS = 16
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question of the self-check."""
+
+    name: str
+    passed: bool
+    value: float
+    """The largest relative difference found."""
+    tolerance: float
+    """The largest that passes."""
+    detail: str
+    """What was compared."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.detail}: difference {self.value:.2g}, "
+            f"tolerance {self.tolerance:.2g}"
+        )
+
+
+def self_check(reader: PrefixReader, tokenizer: PreTrainedTokenizerBase) -> list[Check]:
+    """Check that the engine reads and edits the model as plain full passes do.
+
+    Args:
+        reader: The model.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        The checks, passed or not; a difference that is not a number does not pass.
+    """
+    return check_encoded(reader, encode_all(_encoder(tokenizer), TEXTS))
+
+
+def _encoder(tokenizer: PreTrainedTokenizerBase) -> Encoder:
+    encoder: Encoder = tokenizer
+    return encoder
+
+
+def check_encoded(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> list[Check]:
+    """The self-check on given prompts (token ids)."""
+    access = reader.access
+    tolerance = TOLERANCES.get(access.dtype, 1e-1)
+    questions: list[tuple[str, str, Callable[[], float]]] = [
+        (
+            "residual stream",
+            "each block's input plus attn_out plus mlp_out against resid_post",
+            lambda: _residual_difference(access, encoded),
+        ),
+        (
+            "clean scores",
+            "the engine's batch with shared prefix and padding against one plain pass per prompt",
+            lambda: _clean_difference(reader, encoded),
+        ),
+        (
+            "branched scores",
+            "siblings of the last token against a full pass for each intervention",
+            lambda: _branch_difference(reader, encoded),
+        ),
+        (
+            "edits",
+            "zeroing and replacing each site, engine's full pass against plain hooks",
+            lambda: _edit_difference(reader, encoded),
+        ),
+    ]
+    checks = []
+    for name, detail, measure in questions:
+        value = measure()
+        checks.append(Check(name, value <= tolerance, value, tolerance, detail))
+    return checks
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    """Largest difference in units of the reference's standard deviation."""
+    a, b = a.float().cpu(), b.float().cpu()
+    scale = b.std().clamp_min(torch.finfo(torch.float32).tiny)
+    return float((a - b).abs().max() / scale)
+
+
+@torch.no_grad()
+def _residual_difference(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> float:
+    """Largest violation of ``resid_post = input + attn_out + mlp_out`` over the layers."""
+    ids = torch.tensor([encoded[-1]], device=access.device)
+    inputs: dict[int, Tensor] = {}
+    outputs: dict[tuple[int, str], Tensor] = {}
+    handles = [
+        block.register_forward_pre_hook(
+            lambda _m, args, kwargs, i=i: inputs.__setitem__(
+                i, (args[0] if args else kwargs["hidden_states"]).float().cpu()
+            ),
+            with_kwargs=True,
+        )
+        for i, block in enumerate(access.sites["resid_post"])
+    ]
+
+    def keep(place: tuple[int, str]) -> Callable[[Tensor], None]:
+        return lambda activation: outputs.__setitem__(place, activation.float().cpu())
+
+    places = [(layer, site) for layer in range(access.n_layers) for site in access.sites]
+    try:
+        with access.hooks({place: keep(place) for place in places}):
+            access.backbone(input_ids=ids, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(
+        _relative(
+            inputs[layer] + outputs[layer, "attn_out"] + outputs[layer, "mlp_out"],
+            outputs[layer, "resid_post"],
+        )
+        for layer in range(access.n_layers)
+    )
+
+
+@torch.no_grad()
+def _plain_logits(access: ModelAccess, ids: Sequence[int]) -> Tensor:
+    """The Hugging Face model's own logits for a single prompt, nothing of ours involved."""
+    tokens = torch.tensor([list(ids)], device=access.device)
+    logits: Tensor = access.model(input_ids=tokens, use_cache=False).logits[0, -1]
+    return logits.float().cpu()
+
+
+def _clean_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> float:
+    access = reader.access
+    states = capture(reader, encoded, sites=("resid_post",), layers=(0,))
+    with torch.no_grad():
+        ours = access.unembed(states.final.to(device=access.device, dtype=access.dtype))
+    plain = torch.stack([_plain_logits(access, ids) for ids in encoded])
+    return _relative(ours, plain)
+
+
+def _trial_layers(access: ModelAccess) -> list[int]:
+    return sorted({0, access.n_layers // 2, access.n_layers - 1})
+
+
+def _trials(access: ModelAccess) -> list[Edit]:
+    """Edits at the first, middle and last block; a fixed direction stands for any vector."""
+    direction = torch.linspace(-1, 1, access.d_model)
+    return [
+        edit
+        for layer in _trial_layers(access)
+        for site in access.sites
+        for edit in (Zero(site, layer), Add(site, layer, vector=direction, coefficient=0.5))
+    ]
+
+
+def _branch_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> float:
+    interventions = [Intervention([edit]) for edit in _trials(reader.access)]
+    labels = list(range(N_LABELS))
+    ours = intervene(reader, encoded, interventions, label_ids=labels)
+    full = intervene(reader, encoded, interventions, label_ids=labels, path="full pass")
+    return max(_relative(ours.logits, full.logits), _relative(ours.clean, full.clean))
+
+
+@torch.no_grad()
+def _edit_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> float:
+    access = reader.access
+    ids = encoded[0]
+    value = torch.linspace(-1, 1, access.d_model)
+    worst = 0.0
+    for layer in _trial_layers(access):
+        for site in access.sites:
+            ours = intervene(
+                reader,
+                [ids],
+                [Intervention([Zero(site, layer)]), Intervention([Replace(site, layer, value=value)])],
+                label_ids=range(N_LABELS),
+                path="full pass",
+            ).logits[0]
+            for row, replacement in enumerate((torch.zeros(access.d_model), value)):
+                plain = _plainly_edited(access, ids, site, layer, replacement)[:N_LABELS]
+                worst = max(worst, _relative(ours[row], plain))
+    return worst
+
+
+def _plainly_edited(
+    access: ModelAccess, ids: Sequence[int], site: str, layer: int, replacement: Tensor
+) -> Tensor:
+    """The plain model's logits with one activation of the last token overwritten by a hook."""
+
+    def overwrite(_module: object, _inputs: object, output: object) -> None:
+        activation = output[0] if isinstance(output, tuple) else output
+        assert isinstance(activation, Tensor)
+        activation[0, -1] = replacement.to(device=activation.device, dtype=activation.dtype)
+
+    handle = access.sites[site][layer].register_forward_hook(overwrite)  # type: ignore[index]
+    try:
+        return _plain_logits(access, ids)
+    finally:
+        handle.remove()
