@@ -1,1 +1,91 @@
-"""affectscope: a microscope for how language models infer emotion."""
+"""affectscope: a microscope for how language models infer emotion.
+
+Names are loaded when they are first used, so that importing the package is fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affectscope import analyses
+    from affectscope.data import Corpus, load_corpus
+    from affectscope.engine import (
+        Add,
+        Edit,
+        Intervention,
+        Mean,
+        Noise,
+        ProjectOut,
+        Replace,
+        States,
+        Sweep,
+        Zero,
+    )
+    from affectscope.errors import AffectscopeError
+    from affectscope.models import LanguageModel, load_model
+    from affectscope.prompts import EmotionTask
+    from affectscope.stats import Estimate
+    from affectscope.vocabulary import APPRAISALS, EMOTIONS, SITES
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "APPRAISALS": "vocabulary",
+    "EMOTIONS": "vocabulary",
+    "SITES": "vocabulary",
+    "AffectscopeError": "errors",
+    "Corpus": "data",
+    "load_corpus": "data",
+    "Add": "engine",
+    "Edit": "engine",
+    "Intervention": "engine",
+    "Mean": "engine",
+    "Noise": "engine",
+    "ProjectOut": "engine",
+    "Replace": "engine",
+    "States": "engine",
+    "Sweep": "engine",
+    "Zero": "engine",
+    "LanguageModel": "models",
+    "load_model": "models",
+    "EmotionTask": "prompts",
+    "Estimate": "stats",
+}
+
+__all__ = [
+    "APPRAISALS",
+    "EMOTIONS",
+    "SITES",
+    "Add",
+    "AffectscopeError",
+    "Corpus",
+    "Edit",
+    "EmotionTask",
+    "Estimate",
+    "Intervention",
+    "LanguageModel",
+    "Mean",
+    "Noise",
+    "ProjectOut",
+    "Replace",
+    "States",
+    "Sweep",
+    "Zero",
+    "analyses",
+    "load_corpus",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "analyses":
+        return importlib.import_module("affectscope.analyses")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"affectscope.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'affectscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

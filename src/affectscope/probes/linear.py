@@ -29,7 +29,7 @@ def fit_linear_probe(X: NDArray[np.float32], y: NDArray[np.str_]) -> Pipeline:
         X: Activations ``[item, d_model]``.
         y: Labels ``[item]``.
     """
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=ITERATIONS, tol=1e-3))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=ITERATIONS))
     return probe.fit(X, y)
 
 

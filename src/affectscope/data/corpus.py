@@ -1,0 +1,130 @@
+"""The corpus: texts, each with the emotion its author named and the group it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from affectscope.data.duplicates import text_key
+from affectscope.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class DroppedRows:
+    """Rows of the file that are not used, for one reason."""
+
+    reason: str
+    """Why, such as ``the text is empty``."""
+    count: int
+    """How many."""
+    rows: tuple[int, ...] = ()
+    """Lines of the file on which the first ten begin; none for rows left out of a sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Labelled texts and where they came from."""
+
+    name: str
+    """``vignettes``, ``crowd-envent``, or the file's name without its ending."""
+    items: pd.DataFrame
+    """One row an item, numbered from 0.
+
+    Columns: ``item_id`` (unique), ``text``, ``emotion``, ``group`` (an opaque key; items of one
+    author, or with the same text, share it), then those of the 21 appraisals that the file has
+    (1 to 5, or NaN), then ``domain`` if the file has it.
+    """
+    labels: tuple[str, ...]
+    """The label set, in alphabetical order; it may hold labels that no item has."""
+    source: str
+    """The path as given, or ``embedded``."""
+    sha256: str
+    """Hash of the file's bytes."""
+    encoding: str
+    """Encoding that the file was read in."""
+    dropped: tuple[DroppedRows, ...] = ()
+    """Rows of the file that are not among the items, and why."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def texts(self) -> list[str]:
+        """Text of every item."""
+        return [str(text) for text in self.items["text"]]
+
+    @property
+    def emotions(self) -> list[str]:
+        """Emotion of every item."""
+        return [str(emotion) for emotion in self.items["emotion"]]
+
+    @property
+    def groups(self) -> list[str]:
+        """Group of every item."""
+        return [str(group) for group in self.items["group"]]
+
+    def sample(self, limit: int | None, seed: int, exclude_texts: Collection[str] = ()) -> Corpus:
+        """A random part of the corpus in random order, with the emotions in proportion.
+
+        Shares of the emotions are rounded by largest remainder, ties broken at random, so that
+        each is within one item of its exact share.
+
+        Args:
+            limit: Number of items; all when None or when there are no more than that.
+            seed: Decides which items, and their order.
+            exclude_texts: Texts that must not be in it, such as the examples in a prompt; compared
+                without regard to case, punctuation and spacing.
+
+        Returns:
+            A corpus of the items drawn; excluded ones are among its dropped rows.
+
+        Raises:
+            UsageError: The limit is below 1.
+            DataError: Nothing is left.
+        """
+        if limit is not None and limit < 1:
+            raise UsageError(
+                f"a sample of {limit} items was asked for",
+                expected="a limit of at least 1",
+                remedy="give a larger --limit, or none to use the whole corpus",
+            )
+        excluded = {text_key(text) for text in exclude_texts}
+        usable = np.array([text_key(text) not in excluded for text in self.texts], dtype=bool)
+        if not usable.any():
+            raise DataError(
+                f"no item of {self.name} is left: every text is an example in the prompt",
+                expected="texts other than the examples",
+                remedy="use another template or another corpus",
+            )
+        candidates = np.flatnonzero(usable)
+        chosen = _stratified(self.items["emotion"].to_numpy(dtype=object)[candidates], limit, seed)
+        n_excluded = len(self) - len(candidates)
+        left_out = (
+            (DroppedRows("the text is an example in the prompt", n_excluded),) if n_excluded else ()
+        )
+        return replace(
+            self,
+            items=self.items.iloc[candidates[chosen]].reset_index(drop=True),
+            dropped=self.dropped + left_out,
+        )
+
+
+def _stratified(emotions: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
+    """Positions of a random subset, in random order, with the emotions in proportion."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(emotions))
+    if limit is None or limit >= len(emotions):
+        return order
+    names, codes, counts = np.unique(emotions.astype(str), return_inverse=True, return_counts=True)
+    quota, remainder = np.divmod(limit * counts, len(emotions))
+    shuffled = generator.permutation(len(names))
+    by_remainder = shuffled[np.argsort(-remainder[shuffled], kind="stable")]
+    quota[by_remainder[: limit - quota.sum()]] += 1
+    ordered_codes = codes[order]
+    chosen = np.zeros(len(order), dtype=bool)
+    for code in range(len(names)):
+        chosen[np.flatnonzero(ordered_codes == code)[: quota[code]]] = True
+    return order[chosen]

@@ -1,0 +1,307 @@
+"""The experiments on a tiny model, against counts and full passes made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+import torch
+from reference import log_softmax
+
+import affectscope.analyses as afa
+from affectscope.analyses.patch import draw_pairs
+from affectscope.analyses.windows import window
+from affectscope.data import Corpus
+from affectscope.errors import DataError, UsageError
+from affectscope.prompts import EmotionTask
+from affectscope.vocabulary import EMOTIONS, SITES
+
+WORDS = "I lost found saw told rain money train house friend school work late early home".split()
+
+
+def corpus_of(texts: list[str], emotions: list[str], groups: list[str] | None = None) -> Corpus:
+    items = pd.DataFrame(
+        {
+            "item_id": [f"t{i}" for i in range(len(texts))],
+            "text": texts,
+            "emotion": emotions,
+            "group": groups or [f"g{i}" for i in range(len(texts))],
+        }
+    )
+    return Corpus("made", items, EMOTIONS, "memory", "0" * 64, "utf-8", ())
+
+
+def random_texts(n: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [" ".join(rng.choice(WORDS, size=rng.integers(2, 9))) + f" {i % 2}." for i in range(n)]
+
+
+@pytest.fixture(scope="module")
+def task(lm):
+    return EmotionTask(lm, calibration="batch")
+
+
+@pytest.fixture(scope="module")
+def truth(lm, task):
+    """Texts, and label logits [item, label] from one plain pass each."""
+    texts = random_texts(40)
+    logits = np.stack(
+        [
+            lm.model(input_ids=torch.tensor([lm.tokenizer.encode(task.template.fill(text))]))
+            .logits[0, -1][task.label_ids]
+            .numpy()
+            for text in texts
+        ]
+    )
+    log_p = log_softmax(logits.astype(float))
+    offsets = log_p.mean(axis=0)
+    return texts, logits, offsets
+
+
+@pytest.fixture(scope="module")
+def study(lm, task, truth):
+    """Two thirds of the items are labelled as the model answers, the others as the next emotion."""
+    texts, logits, offsets = truth
+    answers = (log_softmax(logits.astype(float)) - offsets).argmax(axis=1)
+    emotions = [EMOTIONS[(a + (i % 3 == 0)) % 13] for i, a in enumerate(answers)]
+    corpus = corpus_of(texts, emotions, [f"g{i // 2}" for i in range(40)])
+    return afa.Study(lm, task, corpus, seed=3)
+
+
+def run(experiment):
+    store = experiment.study.store
+    for _ in afa.finish_units(experiment, store):
+        pass
+    return afa.collect(experiment, store)
+
+
+def value_of(table: pd.DataFrame, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+class TestInfer:
+    def test_accuracy_chance_and_confusion_by_hand(self, study, truth):
+        _, logits, offsets = truth
+        result = run(afa.Infer(study))
+        emotion = np.array([EMOTIONS.index(e) for e in study.corpus.emotions])
+        raw = logits.argmax(axis=1)
+        calibrated = (log_softmax(logits.astype(float)) - offsets).argmax(axis=1)
+        assert result.summary["infer.accuracy_raw"].value == pytest.approx((raw == emotion).mean())
+        assert result.summary["infer.accuracy"].value == pytest.approx(
+            (calibrated == emotion).mean()
+        )
+        shuffled = np.mean([(calibrated == np.roll(emotion, k)).mean() for k in range(40)])
+        assert result.summary["infer.chance"].value == pytest.approx(shuffled)
+        for true in range(13):
+            for said in range(13):
+                row = value_of(
+                    result.table,
+                    metric="confusion",
+                    emotion=EMOTIONS[true],
+                    predicted=EMOTIONS[said],
+                )
+                of = emotion == true
+                assert row["n"] == of.sum()
+                if of.any():
+                    assert row["value"] == pytest.approx((calibrated[of] == said).mean())
+                else:
+                    assert np.isnan(row["value"])
+
+    def test_open_vocabulary_is_the_largest_logit_of_all(self, study, lm, task):
+        observations = run(afa.Infer(study)).observations
+        for row in (0, 17, 39):
+            ids = lm.tokenizer.encode(task.template.fill(study.corpus.texts[row]))
+            answer = int(lm.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+            assert observations["open_id"][row] == answer
+
+    def test_every_estimate_has_an_interval_around_it(self, study):
+        table = run(afa.Infer(study)).table.dropna(subset=["value"])
+        assert (table["low"] <= table["value"] + 1e-12).all()
+        assert (table["value"] <= table["high"] + 1e-12).all()
+        assert (table["n"] > 0).all()
+
+
+class TestAblate:
+    def test_answers_are_those_of_full_passes(self, study, lm, task, truth):
+        texts, _, offsets = truth
+        result = run(afa.Ablate(study))
+        changes = {
+            "zero": lambda site, layer: reference.zero(),
+            "noise": lambda site, layer: reference.noise(3, site, layer),
+        }
+        assert len(result.observations) == 40 * 2 * 3 * 4
+        for row in result.observations.sample(60, random_state=0).itertuples():
+            ids = lm.tokenizer.encode(task.template.fill(texts[row.item]))
+            change = changes[row.kind](row.site, row.layer)
+            edits = [(row.site, row.layer, -1, change)]
+            logits = reference.full_pass(lm.model, ids, edits, task.label_ids).numpy()
+            assert row.predicted == EMOTIONS[int((log_softmax(logits) - offsets).argmax())]
+
+    def test_estimates_are_the_shares_of_the_observations(self, study):
+        result = run(afa.Ablate(study))
+        seen = result.observations
+        for kind in ("zero", "noise"):
+            lows = {}
+            for layer in range(4):
+                here = seen[(seen.kind == kind) & (seen.site == "mlp_out") & (seen.layer == layer)]
+                where = {"kind": kind, "site": "mlp_out", "layer": layer}
+                agreement = value_of(result.table, metric="agreement", **where)
+                accuracy = value_of(result.table, metric="accuracy", **where)
+                lows[layer] = (here.predicted == here.clean).mean()
+                assert agreement["value"] == pytest.approx(lows[layer])
+                assert accuracy["value"] == pytest.approx((here.predicted == here.emotion).mean())
+            lowest = result.summary[f"ablate.{kind}.mlp_out.lowest_layer"]
+            assert lowest.value == min(lows, key=lambda layer: lows[layer])
+
+    def test_zeroing_the_last_residual_stream_forgets_the_text(self, study):
+        """The unembedding then sees the same vector for every item: one answer for all."""
+        seen = run(afa.Ablate(study)).observations
+        last = seen[(seen.kind == "zero") & (seen.site == "resid_post") & (seen.layer == 3)]
+        assert last.predicted.nunique() == 1
+
+    def test_fewer_items_can_be_asked_for(self, study):
+        seen = run(afa.Ablate(study, items=7)).observations
+        assert sorted(seen["item"].unique()) == list(range(7))
+
+
+class TestPatch:
+    def test_outcomes_are_those_of_full_passes(self, study, lm, task, truth):
+        texts, logits, offsets = truth
+        experiment = afa.Patch(study, pairs=20, span=3)
+        result = run(experiment)
+        row_of = {f"t{i}": i for i in range(40)}
+        assert len(result.observations) == 20 * 3 * 4
+        for row in result.observations.sample(60, random_state=1).itertuples():
+            source, target = row_of[row.source_id], row_of[row.target_id]
+            source_ids = lm.tokenizer.encode(task.template.fill(texts[source]))
+            edits = [
+                (
+                    row.site,
+                    layer,
+                    -1,
+                    reference.replace(reference.activation(lm.model, source_ids, row.site, layer)),
+                )
+                for layer in range(row.layer - 1, row.layer + 2)
+                if 0 <= layer < 4
+            ]
+            target_ids = lm.tokenizer.encode(task.template.fill(texts[target]))
+            patched = reference.full_pass(lm.model, target_ids, edits, task.label_ids).numpy()
+            scores = log_softmax(patched.astype(float)) - offsets
+            answer = EMOTIONS[int(scores.argmax())]
+            expected = {row.source_emotion: "source", row.target_emotion: "target"}
+            assert row.outcome == expected.get(answer, "neither")
+            a, b = EMOTIONS.index(row.source_emotion), EMOTIONS.index(row.target_emotion)
+            clean = log_softmax(logits.astype(float)) - offsets
+            carried = (scores[a] - scores[b]) - (clean[target, a] - clean[target, b])
+            whole = (clean[source, a] - clean[source, b]) - (clean[target, a] - clean[target, b])
+            assert row.carried == pytest.approx(carried, abs=1e-3)
+            assert row.whole == pytest.approx(whole, abs=1e-3)
+
+    def test_the_last_residual_stream_carries_everything(self, study):
+        result = run(afa.Patch(study, pairs=30, span=1))
+        where = {"site": "resid_post", "layer": 3}
+        assert value_of(result.table, metric="source", **where)["value"] == 1.0
+        assert value_of(result.table, metric="recovered", **where)["value"] == pytest.approx(1.0)
+        assert result.summary["patch.resid_post.peak_transfer"].value == 1.0
+
+    def test_outcomes_sum_to_one(self, study):
+        table = run(afa.Patch(study, pairs=30)).table
+        outcomes = table[table["metric"].isin(["source", "target", "neither"])]
+        sums = outcomes.groupby(["site", "layer"])["value"].sum()
+        assert np.allclose(sums, 1.0)
+
+    def test_the_same_pairs_at_every_layer_and_again(self, study):
+        first, again = (run(afa.Patch(study, pairs=15)).observations for _ in range(2))
+        pairs = first.groupby(["site", "layer"])[["source_id", "target_id"]].agg(tuple)
+        assert pairs.map(hash).nunique().tolist() == [1, 1]
+        pd.testing.assert_frame_equal(first, again)
+
+    def test_an_even_span_is_refused(self, study):
+        with pytest.raises(UsageError, match="cannot span 4 layers"):
+            afa.Patch(study, span=4)
+
+
+class TestPairs:
+    emotions = np.array([0, 0, 1, 1, 2, 2, 2, 3])
+    predicted = np.array([0, 1, 1, 1, 2, 2, 0, 0])
+
+    def test_only_right_answers_of_different_emotions(self):
+        pairs = draw_pairs(self.emotions, self.predicted, 1000, seed=0)
+        right = {0, 2, 3, 4, 5}
+        every = {(s, t) for s in right for t in right if self.emotions[s] != self.emotions[t]}
+        assert {tuple(pair) for pair in pairs.tolist()} == every
+        assert len(pairs) == len(every)
+
+    def test_the_draw_is_uniform(self):
+        counts: dict[tuple[int, int], int] = {}
+        for seed in range(2000):
+            for pair in draw_pairs(self.emotions, self.predicted, 4, seed=seed).tolist():
+                counts[tuple(pair)] = counts.get(tuple(pair), 0) + 1
+        expected = 4 * 2000 / 16
+        assert len(counts) == 16
+        assert max(abs(count - expected) for count in counts.values()) < 5 * expected**0.5
+
+    def test_nothing_to_pair(self):
+        with pytest.raises(DataError, match="2 items right, of 1 emotion"):
+            draw_pairs(np.array([0, 0, 1]), np.array([0, 0, 0]), 10, seed=0)
+
+
+class TestProbe:
+    def test_a_planted_feature_is_found_where_it_is(self, lm, task):
+        """The label is the sign of a direction in attn_out of layer 2: read there, not before."""
+        texts = random_texts(160)
+        prompts = task.prompts(texts)
+        states = lm.capture(prompts, sites=("attn_out",), layers=(2,)).at("attn_out", 2)
+        direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
+        value = (states @ direction).numpy()
+        emotions = ["joy" if v > np.median(value) else "fear" for v in value]
+        corpus = corpus_of(texts, emotions)
+        result = run(afa.Probe(afa.Study(lm, task, corpus), folds=4))
+        planted = value_of(result.table, metric="accuracy", site="attn_out", layer=2)["value"]
+        before = value_of(result.table, metric="accuracy", site="attn_out", layer=0)["value"]
+        assert planted > 0.9
+        assert before < planted - 0.1
+        assert result.summary["probe.attn_out.best_layer"].value == 2
+        assert result.summary["probe.baseline"].value == pytest.approx(0.5)
+        seen = result.observations
+        for site in SITES:
+            here = seen[seen["site"] == site]
+            rates = (here.predicted == here.emotion).groupby(here["layer"]).mean()
+            assert result.summary[f"probe.{site}.best_layer"].value == rates.idxmax()
+            assert result.summary[f"probe.{site}.accuracy"].value == pytest.approx(rates.max())
+
+    def test_groups_stay_together(self, study):
+        seen = run(afa.Probe(study, folds=4)).observations
+        groups = pd.Series(study.corpus.groups)[seen["item"]].to_numpy()
+        assert seen.groupby(groups)["fold"].nunique().max() == 1
+
+
+def test_windows():
+    assert window(0, 1, 5) == [0]
+    assert window(2, 5, 5) == [0, 1, 2, 3, 4]
+    assert window(4, 3, 5) == [3, 4]
+
+
+def test_clean_passes_are_done_once(lm, task, truth, monkeypatch):
+    texts, *_ = truth
+    study = afa.Study(lm, task, corpus_of(texts, [EMOTIONS[i % 3] for i in range(40)]))
+    calls = []
+    original = type(lm).capture
+    monkeypatch.setattr(
+        type(lm), "capture", lambda self, *a, **k: calls.append(1) or original(self, *a, **k)
+    )
+    for experiment in afa.build(["infer", "probe"], study):
+        run(experiment)
+    assert len(calls) == 1
+
+
+def test_public_functions_give_the_same_as_the_experiments(task, study):
+    result = afa.infer(task, study.corpus, seed=3)
+    again = run(afa.Infer(study))
+    assert result.summary["infer.accuracy"].value == again.summary["infer.accuracy"].value
+    assert "%" in result.answer
+    assert result.figure().to_dict()["$schema"].endswith(".json")
