@@ -27,7 +27,10 @@ def module_of(model, site: str, layer: int):
 
 @torch.no_grad()
 def full_pass(
-    model, ids: Sequence[int], edits: Sequence[tuple[str, int, int, Change]], label_ids: Sequence[int]
+    model,
+    ids: Sequence[int],
+    edits: Sequence[tuple[str, int, int, Change]],
+    label_ids: Sequence[int],
 ) -> Tensor:
     """Label logits [label] after one full pass with edits (site, layer, position, change)."""
     handles = []

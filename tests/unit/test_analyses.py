@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import reference
 import torch
-from reference import log_softmax
 
 import affectscope.analyses as afa
+import reference
 from affectscope.analyses.patch import draw_pairs
 from affectscope.analyses.windows import window
 from affectscope.data import Corpus
 from affectscope.errors import DataError, UsageError
 from affectscope.prompts import EmotionTask
 from affectscope.vocabulary import EMOTIONS, SITES
+from reference import log_softmax
 
 WORDS = "I lost found saw told rain money train house friend school work late early home".split()
 

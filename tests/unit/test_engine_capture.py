@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import reference
 import torch
 
+import reference
 from affectscope.engine.batching import common_prefix_length, length_batches
 from affectscope.errors import LayerError, PromptError
 from affectscope.vocabulary import SITES
@@ -87,9 +87,7 @@ def test_common_prefix_leaves_every_prompt_its_own_tokens():
 def test_batches_hold_every_prompt_once_within_the_budget():
     encoded = [tuple(range(n)) for n in (3, 9, 4, 9, 30, 2, 5)]
     batches = list(
-        length_batches(
-            encoded, prefix=1, max_prompts=3, max_tokens=16, device=torch.device("cpu")
-        )
+        length_batches(encoded, prefix=1, max_prompts=3, max_tokens=16, device=torch.device("cpu"))
     )
     assert sorted(row for batch in batches for row in batch.rows) == list(range(7))
     for batch in batches:

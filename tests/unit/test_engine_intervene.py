@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import reference
 import torch
 
 import affectscope.engine as eng
+import reference
 from affectscope.errors import EditNeverFiredError, InterventionError, LayerError, PromptError
 from affectscope.models import from_pretrained
 from affectscope.vocabulary import SITES
@@ -64,7 +64,10 @@ def expected(lm, places) -> torch.Tensor:
                     reference.full_pass(
                         lm.model,
                         ids,
-                        [(site, layer, position, make(row)) for site, layer, position, make in edits],
+                        [
+                            (site, layer, position, make(row))
+                            for site, layer, position, make in edits
+                        ],
                         LABELS,
                     )
                     for edits in places
@@ -80,12 +83,8 @@ def expected(lm, places) -> torch.Tensor:
 @pytest.mark.parametrize("position", [-1, -2])
 def test_every_edit_equals_a_full_pass(lm, site, kind, position):
     edits = [edits_and_references(site, layer, position)[kind] for layer in range(N_LAYERS)]
-    sweep = lm.intervene(
-        PROMPTS, [eng.Intervention([edit]) for edit, _ in edits], label_ids=LABELS
-    )
-    truth = expected(
-        lm, [[(site, layer, position, make)] for layer, (_, make) in enumerate(edits)]
-    )
+    sweep = lm.intervene(PROMPTS, [eng.Intervention([edit]) for edit, _ in edits], label_ids=LABELS)
+    truth = expected(lm, [[(site, layer, position, make)] for layer, (_, make) in enumerate(edits)])
     assert (sweep.logits - truth).abs().max() < TOLERANCE
     changed = (truth - sweep.clean[:, None]).abs().amax(dim=-1)
     if not (position != -1 and site != "attn_out"):
@@ -219,9 +218,7 @@ class TestErrors:
     def test_position(self, lm):
         with pytest.raises(InterventionError, match="position 3 does not count from the end"):
             eng.Zero("attn_out", 0, position=3)
-        self.refuse(
-            lm, PromptError, "lies outside prompt 2", eng.Zero("attn_out", 0, position=-40)
-        )
+        self.refuse(lm, PromptError, "lies outside prompt 2", eng.Zero("attn_out", 0, position=-40))
 
     def test_shapes(self, lm):
         for value in (torch.zeros(D + 1), torch.zeros(len(PROMPTS) + 1, D), torch.zeros(1, 1, D)):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import loaded, tiny_llama, word_tokenizer
-from reference import log_softmax
 
 from affectscope.errors import PromptError
 from affectscope.prompts import (
@@ -19,6 +17,8 @@ from affectscope.prompts import (
     template_named,
 )
 from affectscope.vocabulary import EMOTIONS
+from reference import log_softmax
+from tiny import loaded, tiny_llama, word_tokenizer
 
 
 def test_the_papers_prompt_word_for_word():

@@ -16,7 +16,9 @@ def test_every_exported_name_is_there():
 
 def test_importing_the_package_loads_no_model_library():
     program = "import sys, affectscope; print('torch' in sys.modules or 'pandas' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert out.stdout.strip() == "False"
 
 

@@ -44,7 +44,9 @@ class Ablate(Experiment):
     @cached_property
     def _conditions(self) -> list[tuple[AblationKind, Site, int]]:
         layers = range(self.study.lm.n_layers)
-        return [(kind, site, layer) for kind in ABLATION_KINDS for site in SITES for layer in layers]
+        return [
+            (kind, site, layer) for kind in ABLATION_KINDS for site in SITES for layer in layers
+        ]
 
     def planned_cost(self) -> float:
         """One token for each item and condition, and each item's clean pass."""
@@ -57,7 +59,9 @@ class Ablate(Experiment):
             Unit(
                 self.name,
                 {"items": [start, min(start + ITEMS, self.n_items)], "span": self.span},
-                cost=self.planned_cost() * (min(start + ITEMS, self.n_items) - start) / self.n_items,
+                cost=self.planned_cost()
+                * (min(start + ITEMS, self.n_items) - start)
+                / self.n_items,
             )
             for start in range(0, self.n_items, ITEMS)
         ]

@@ -99,7 +99,7 @@ class Result:
     experiment: str
     """Name of the experiment."""
     table: pd.DataFrame
-    """Tidy estimates, one row each: what it is an estimate of, ``value``, ``low``, ``high``, ``n``."""
+    """Tidy estimates, one row each: what of, then ``value``, ``low``, ``high`` and ``n``."""
     observations: pd.DataFrame
     """Tidy observations the estimates were computed from."""
     summary: Mapping[str, SummaryValue]

@@ -66,7 +66,13 @@ class Infer(Experiment):
         table = pd.concat(parts, ignore_index=True)
         summary = {
             f"infer.{metric}": _estimate(table, metric)
-            for metric in ("accuracy_raw", "accuracy", "chance", "open_accuracy", "open_label_share")
+            for metric in (
+                "accuracy_raw",
+                "accuracy",
+                "chance",
+                "open_accuracy",
+                "open_label_share",
+            )
         }
         return Result(
             self.name, table, observations, summary, self._answer(summary, table), infer_charts
@@ -99,11 +105,9 @@ class Infer(Experiment):
         accuracy expected when predictions are shuffled among items.
         """
         shares = observations["predicted"].value_counts(normalize=True)
-        return observations["emotion"].map(shares).fillna(0.0).to_numpy(dtype=float)
+        return np.array([float(shares.get(label, 0.0)) for label in observations["emotion"]])
 
-    def _confusions(
-        self, observations: pd.DataFrame, draws: GroupBootstrap
-    ) -> list[pd.DataFrame]:
+    def _confusions(self, observations: pd.DataFrame, draws: GroupBootstrap) -> list[pd.DataFrame]:
         labels = list(self.study.task.labels)
         emotion = observations["emotion"].to_numpy()[:, None] == np.array(labels)
         parts = []
@@ -145,7 +149,7 @@ class Infer(Experiment):
     def _answer(self, summary: dict[str, Estimate], table: pd.DataFrame) -> str:
         accuracy, chance = summary["infer.accuracy"], summary["infer.chance"]
         shares = table[table["metric"] == "predicted_share_raw"]
-        favourite = shares.loc[shares["value"].idxmax()]
+        favourite = shares.sort_values("value", ascending=False).iloc[0]
         verb = "above" if accuracy.low > chance.high else "not clearly above"
         return (
             f"The model names the author's emotion for {percent(accuracy)} of the "

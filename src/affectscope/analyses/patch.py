@@ -171,7 +171,10 @@ class Patch(Experiment):
         )
 
     def _answer(self, summary: dict[str, Estimate]) -> str:
-        peak, transfer = summary["patch.attn_out.peak_layer"], summary["patch.attn_out.peak_transfer"]
+        peak, transfer = (
+            summary["patch.attn_out.peak_layer"],
+            summary["patch.attn_out.peak_transfer"],
+        )
         mlp = summary["patch.mlp_out.peak_transfer"]
         return (
             f"Patching attn_out carries the source's emotion over most at layer {peak.value:.0f} "

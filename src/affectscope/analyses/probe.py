@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
-from affectscope.analyses.layers import curves_by_layer, layer_table
 from affectscope.analyses.infer import percent
+from affectscope.analyses.layers import curves_by_layer, layer_table
 from affectscope.analyses.study import Study, estimate_rows
 from affectscope.data import grouped_folds
 from affectscope.figures import probe_charts

@@ -150,7 +150,7 @@ class CleanPasses:
     def logits(self) -> Float[Tensor, "item label"]:
         """Label logits."""
         columns = [f"logit.{label}" for label in self._study.task.labels]
-        return torch.from_numpy(self.table[columns].to_numpy(dtype=np.float32))
+        return torch.tensor(self.table[columns].to_numpy(dtype=np.float32))
 
     @cached_property
     def offsets(self) -> LabelOffsets:
@@ -187,9 +187,7 @@ class CleanPasses:
         return torch.from_numpy(stacked)
 
 
-def estimate_rows(
-    keys: Mapping[str, list[Any]], values: list[Any], metric: str
-) -> pd.DataFrame:
+def estimate_rows(keys: Mapping[str, list[Any]], values: list[Any], metric: str) -> pd.DataFrame:
     """Tidy rows of estimates that share a metric.
 
     Args:

@@ -23,8 +23,8 @@ class ModelAccess:
     """The parts of one model, by the names of the house.
 
     A site's module is the one whose output *is* the site: what is added to the residual stream for
-    ``attn_out`` and ``mlp_out``, the stream itself for ``resid_post``. A module that returns a tuple
-    has the activation first.
+    ``attn_out`` and ``mlp_out``, the stream itself for ``resid_post``. A module that returns a
+    tuple has the activation first.
     """
 
     model: nn.Module

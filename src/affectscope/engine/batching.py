@@ -61,7 +61,8 @@ class Batch:
 
 def common_prefix_length(encoded: Sequence[Sequence[int]], keep: int) -> int:
     """Length of the prefix all prompts share, leaving each at least ``keep`` tokens of its own."""
-    first, last = min(encoded), max(encoded)
+    # whatever all share, the first and the last in lexical order share
+    first, last = min(map(tuple, encoded)), max(map(tuple, encoded))
     shared = 0
     for a, b in zip(first, last, strict=False):
         if a != b:

@@ -33,9 +33,7 @@ class States:
     sites: tuple[Site, ...]
     positions: tuple[int, ...]
 
-    def at(
-        self, site: Site, layer: int, position: int = -1
-    ) -> Float[Tensor, "prompt d_model"]:
+    def at(self, site: Site, layer: int, position: int = -1) -> Float[Tensor, "prompt d_model"]:
         """The activations of one site, layer and position."""
         return self.tensor[
             :, self.layers.index(layer), self.sites.index(site), self.positions.index(position)

@@ -71,7 +71,7 @@ class Edit(ABC):
     ) -> Float[Tensor, "row d_model"]:
         """The activation that takes the place of ``activation``."""
 
-    def check(self, n_prompts: int, d_model: int) -> None:
+    def check(self, n_prompts: int, d_model: int) -> None:  # noqa: B027 - most edits fit any call
         """Raise :class:`InterventionError` when the edit cannot apply to such a call."""
 
 
@@ -148,9 +148,7 @@ class Noise(Edit):
                     token=token,
                     d_model=activation.shape[-1],
                 )
-                for prompt, token in zip(
-                    where.prompts.tolist(), where.tokens.tolist(), strict=True
-                )
+                for prompt, token in zip(where.prompts.tolist(), where.tokens.tolist(), strict=True)
             ]
         ).to(activation.device)
         norm = activation.float().norm(dim=-1, keepdim=True)
@@ -262,10 +260,10 @@ class Intervention:
             raise InterventionError(
                 f"the intervention {self.name!r} has no edits",
                 expected="at least one edit",
-                remedy="the clean scores come with every call as `.clean`; no intervention is needed",
+                remedy="clean scores come with every call as `.clean`, without an intervention",
             )
 
     @property
     def at_last_token(self) -> bool:
-        """Whether only the last token is edited, so that the intervention can be a sibling of it."""
+        """Whether only the last token is edited, so that a sibling of it is enough."""
         return all(edit.position == -1 for edit in self.edits)

@@ -79,9 +79,7 @@ class PrefixReader:
         """
         n_prompts, n_tokens = batch.ids.shape
         n_prefix = len(prefix_ids)
-        cache = (
-            cache_from(self.prefix(prefix_ids), n_prompts) if n_prefix else DynamicCache()
-        )
+        cache = cache_from(self.prefix(prefix_ids), n_prompts) if n_prefix else DynamicCache()
         positions = torch.arange(n_prefix, n_prefix + n_tokens, device=batch.ids.device)
         keys = torch.arange(n_prefix + n_tokens, device=batch.ids.device)
         allowed = (keys[None, :] <= positions[:, None]).expand(n_prompts, -1, -1)

@@ -99,7 +99,9 @@ def intervene(
     logits = torch.empty((n, k, len(label_ids)), dtype=torch.float32)
     clean = torch.empty((n, len(label_ids)), dtype=torch.float32)
     hits: dict[tuple[int, int], int] = {}
-    branching = [i for i, item in enumerate(interventions) if item.at_last_token and path == "sweep"]
+    branching = [
+        i for i, item in enumerate(interventions) if item.at_last_token and path == "sweep"
+    ]
     full = sorted(set(range(k)) - set(branching))
     n_prefix = common_prefix_length(encoded, keep=1)
     prefix_ids = encoded[0][:n_prefix]
@@ -256,9 +258,13 @@ def _full_passes(
     pairs = [(prompt, item) for prompt in range(len(encoded)) for item in interventions]
     sequences = [encoded[prompt] for prompt, _ in pairs]
     reader = PrefixReader(access)
-    for batch in length_batches(
-        sequences, prefix=0, max_prompts=max_rows, max_tokens=2048, device=access.device
-    ) if pairs else ():
+    for batch in (
+        length_batches(
+            sequences, prefix=0, max_prompts=max_rows, max_tokens=2048, device=access.device
+        )
+        if pairs
+        else ()
+    ):
         members = [pairs[row] for row in batch.rows]
         applications = list(_whole_sequence_applications(batch, members, encoded))
         with access.hooks(_edit_hooks(applications, hits)):

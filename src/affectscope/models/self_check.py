@@ -205,7 +205,10 @@ def _edit_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -
             ours = intervene(
                 reader,
                 [ids],
-                [Intervention([Zero(site, layer)]), Intervention([Replace(site, layer, value=value)])],
+                [
+                    Intervention([Zero(site, layer)]),
+                    Intervention([Replace(site, layer, value=value)]),
+                ],
                 label_ids=range(N_LABELS),
                 path="full pass",
             ).logits[0]

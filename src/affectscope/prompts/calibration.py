@@ -33,9 +33,7 @@ class LabelOffsets:
     kind: Calibration
     offsets: Float[Tensor, " label"]
 
-    def scores(
-        self, logits: Float[Tensor, "*rows label"]
-    ) -> Float[Tensor, "*rows label"]:
+    def scores(self, logits: Float[Tensor, "*rows label"]) -> Float[Tensor, "*rows label"]:
         """Calibrated log-scores; their largest is the prediction, their softmax its probability."""
         return logits.log_softmax(dim=-1) - self.offsets
 
@@ -50,9 +48,7 @@ def check_calibration(kind: str) -> None:
         )
 
 
-def fit_offsets(
-    kind: Calibration, unlabelled: Float[Tensor, "prompt label"]
-) -> LabelOffsets:
+def fit_offsets(kind: Calibration, unlabelled: Float[Tensor, "prompt label"]) -> LabelOffsets:
     """Fit the offsets.
 
     Args:

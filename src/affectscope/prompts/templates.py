@@ -74,9 +74,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
             Template("joy_sadness_3", "Guess the emotion.", _JOY_SADNESS),
             Template("shots_1", QUESTION, ("joy",)),
             Template("shots_3", QUESTION, ("joy", "sadness", "anger")),
-            Template(
-                "shots_6", QUESTION, ("joy", "sadness", "anger", "fear", "pride", "disgust")
-            ),
+            Template("shots_6", QUESTION, ("joy", "sadness", "anger", "fear", "pride", "disgust")),
             Template(
                 "shots_9",
                 QUESTION,

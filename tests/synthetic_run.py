@@ -1,0 +1,232 @@
+"""A run folder made by hand, as ``run.json`` and ``results/`` are laid out; no model is involved.
+
+The curves are planted: attn_out peaks at a known layer, resid_post climbs to all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from affectscope.vocabulary import EMOTIONS, SITES
+
+HOSTILE = ('<script>document.title="executed"</script>', '"><img src=x onerror=alert(1)>')
+"""What must never be markup, wherever it is found."""
+
+
+def estimate(value: float, n: int = 200, half: float = 0.04) -> dict[str, Any]:
+    """A share with an interval that stays within 0 and 1."""
+    return {
+        "value": float(value),
+        "low": float(max(0.0, value - half)),
+        "high": float(min(1.0, value + half)),
+        "n": n,
+    }
+
+
+def infer_table(labels: Sequence[str] = EMOTIONS, *, calibrated: bool = True) -> pd.DataFrame:
+    """Right for 35 % of each emotion when calibrated; raw answers are mostly the middle label."""
+    rows: list[dict[str, Any]] = []
+
+    def add(metric: str, emotion: str = "", predicted: str = "", **numbers: Any) -> None:
+        rows.append({"metric": metric, "emotion": emotion, "predicted": predicted, **numbers})
+
+    k = len(labels)
+    add("accuracy_raw", **estimate(0.104, 700, 0.02))
+    add("accuracy", **estimate(0.283 if calibrated else 0.104, 700, 0.033 if calibrated else 0.02))
+    add("chance", **estimate(1 / k, 700, 0.0))
+    for suffix in ("", "_raw"):
+        noise = np.random.default_rng(0).dirichlet(np.full(k, 0.5), k)
+        if suffix or not calibrated:
+            noise[:, k // 2] += 3
+            noise /= noise.sum(axis=1, keepdims=True)
+        shares = 0.65 * noise + 0.35 * np.eye(k)
+        for i, emotion in enumerate(labels):
+            add(f"recall{suffix}", emotion, **estimate(shares[i, i], 40 + i, 0.1))
+            add(f"predicted_share{suffix}", "", emotion, **estimate(shares[:, i].mean(), 700, 0.02))
+            for j, predicted in enumerate(labels):
+                add(f"confusion{suffix}", emotion, predicted, **estimate(shares[i, j], 40 + i))
+    add("open_accuracy", **estimate(0.071, 700, 0.02))
+    add("open_label_share", **estimate(0.62, 700, 0.03))
+    for rank, token in enumerate((" sadness", " joy", "\n", " the", " I", " fear", "\x00", " It")):
+        add("open_token", "", token, **estimate(0.4 / (rank + 1), 700, 0.02))
+    return pd.DataFrame(rows)
+
+
+def _curve(site: str, n_layers: int) -> np.ndarray:
+    """Transfer by layer: a bump for attn_out, a low one for mlp_out, a rise for the others."""
+    x = np.arange(n_layers)
+    if site == "attn_out":
+        return 0.04 + 0.48 * np.exp(-(((x - peak_layer(n_layers)) / (0.06 * n_layers)) ** 2))
+    if site == "mlp_out":
+        return 0.05 + 0.15 * np.exp(-(((x - 0.85 * n_layers) / (0.1 * n_layers)) ** 2))
+    return 1 / (1 + np.exp(-(x - 0.7 * n_layers) / (0.05 * n_layers)))
+
+
+def peak_layer(n_layers: int) -> int:
+    """Where attn_out peaks in :func:`patch_table`."""
+    return int(0.72 * n_layers)
+
+
+def probe_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFrame:
+    """Accuracy rises with depth; the baseline is 8.3 %."""
+    rows = [{"metric": "baseline", "site": "", "layer": -1, **estimate(0.083, 700, 0.01)}]
+    for rank, site in enumerate(sites):
+        rise = 1 / (1 + np.exp(-(np.arange(n_layers) - 0.5 * n_layers) / (0.08 * n_layers)))
+        for layer, value in enumerate(0.12 + (0.25 + 0.04 * rank) * rise):
+            rows.append(
+                {"metric": "accuracy", "site": site, "layer": layer, **estimate(value, 700)}
+            )
+    return pd.DataFrame(rows)
+
+
+def ablate_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFrame:
+    """Agreement is the complement of the transfer that patching finds."""
+    rows = []
+    for kind, depth in (("zero", 0.9), ("noise", 1.3)):
+        for site in sites:
+            for layer, carried in enumerate(_curve(site, n_layers)):
+                where = {"kind": kind, "site": site, "layer": layer, "span": 1}
+                kept = max(0.02, 0.95 - depth * carried)
+                rows.append({"metric": "agreement", **where, **estimate(kept, 700, 0.03)})
+                rows.append({"metric": "accuracy", **where, **estimate(0.28 * kept, 700, 0.03)})
+    return pd.DataFrame(rows)
+
+
+def patch_table(n_layers: int = 30, sites: Sequence[str] = SITES, span: int = 3) -> pd.DataFrame:
+    """Outcomes that add up to one, and a recovered share that overshoots a little."""
+    rows = []
+    for site in sites:
+        for layer, carried in enumerate(_curve(site, n_layers)):
+            where = {"site": site, "layer": layer, "span": span}
+            kept = 0.8 * (1 - carried)
+            rows.append({"metric": "source", **where, **estimate(carried)})
+            rows.append({"metric": "target", **where, **estimate(kept)})
+            rows.append({"metric": "neither", **where, **estimate(1 - carried - kept)})
+            moved = 1.1 * carried - 0.05
+            ends = {"value": moved, "low": moved - 0.06, "high": moved + 0.06, "n": 200}
+            rows.append({"metric": "recovered", **where, **ends})
+    return pd.DataFrame(rows)
+
+
+TABLES = {
+    "infer": infer_table,
+    "probe": probe_table,
+    "ablate": ablate_table,
+    "patch": patch_table,
+}
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """The content of a ``run.json``, with some entries changed."""
+    sizes = {"n_layers": 30, "d_model": 576, "n_parameters": 134_515_008}
+    return {
+        "schema_version": 1,
+        "affectscope_version": "0.1.0",
+        "command": "affectscope run --model smollm2-135m --data enVent_gen_Data.csv --limit 700",
+        "state": "complete",
+        "state_detail": "",
+        "pid": 1,
+        "identity": "1f" * 32,
+        "identity_of": {"seed": 0},
+        "config": {
+            "model": "smollm2-135m",
+            "data": "enVent_gen_Data.csv",
+            "experiments": ["infer", "probe", "ablate", "patch"],
+            "limit": 700,
+            "seed": 0,
+        },
+        "created": "2025-06-01T10:00:00+00:00",
+        "updated": "2025-06-01T10:21:00+00:00",
+        "versions": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0"},
+        "model": {
+            "name": "smollm2-135m",
+            "requested_revision": None,
+            "revision": "b179c9523d0e",
+            "architecture": "LlamaForCausalLM",
+            **sizes,
+            "dtype": "float32",
+            "device": "cpu",
+            "attn_implementation": "sdpa",
+            "sha256": "b1" * 32,
+            "path": "/home/user/.cache/affectscope/models/smollm2-135m",
+        },
+        "corpus": {
+            "name": "crowd-envent",
+            "source": "../shared/data/crowd-envent/enVent_gen_Data.csv",
+            "sha256": "c0" * 32,
+            "encoding": "iso-8859-1",
+            "n_rows": 6600,
+            "n_used": 700,
+            "dropped": [
+                {"reason": "the text is one of the prompt's shots", "count": 2},
+                {"reason": "the text is empty", "count": 1},
+            ],
+            "emotions": dict.fromkeys(EMOTIONS, 54),
+        },
+        "prompts": {
+            "template": "joy_sadness_0",
+            "text": "What are the inferred emotions in the following contexts? Context: My first "
+            "child was born. Answer: joy Context: My dog died last week. Answer: sadness "
+            "Context: {x} Answer:",
+            "calibration": "batch",
+            "label_tokens": [
+                {
+                    "label": emotion,
+                    "tokens": [f" {emotion}"],
+                    "token_ids": [1000 + k],
+                    "n_tokens": 1,
+                    "shares_first_token_with": [],
+                }
+                for k, emotion in enumerate(EMOTIONS)
+            ],
+        },
+        "self_check": [
+            {
+                "name": "branches",
+                "passed": True,
+                "value": 3.1e-6,
+                "tolerance": 1e-4,
+                "detail": "edited branches against plain full passes",
+            }
+        ],
+        "engine": "sweep",
+        "seeds": {"seed": 0},
+        "timings": {"load": 9.2, "clean": 210.0, "infer": 0.4, "probe": 160.1, "patch": 95.0},
+        "answers": {
+            "infer": "The model names the author's emotion for 28.3% [25.0%, 31.6%] of items.",
+            "probe": "The emotion is read off best at resid_post, layer 29 [25, 29].",
+            "ablate": "Zeroing attn_out changes the answer most at layer 21 [20, 22].",
+            "patch": "Patching attn_out carries most at layer 21 [21, 22], for 52.0% of 200 pairs.",
+        },
+        "warnings": [],
+        "settings": {"patch": "200 pairs, windows of 3 layers, seed 0."},
+        **changes,
+    }
+
+
+def write_run(folder: Path, tables: dict[str, pd.DataFrame] | None = None, **changes: Any) -> Path:
+    """Write a run folder: all four experiments unless ``tables`` says otherwise.
+
+    Args:
+        folder: Made by this call.
+        tables: Estimates by experiment.
+        changes: Entries of ``run.json`` that differ from :func:`record`.
+    """
+    (folder / "results").mkdir(parents=True)
+    made = {name: make() for name, make in TABLES.items()} if tables is None else tables
+    for name, table in made.items():
+        table.to_parquet(folder / "results" / f"{name}.parquet")
+    summary = {
+        "infer.accuracy": {"value": 0.283, "low": 0.25, "high": 0.316, "n": 700},
+        "infer.undefined": {"value": None, "low": None, "high": None, "n": 0},
+        "patch.attn_out.peak_layer": {"value": 21, "low": 21, "high": 22, "n": 200},
+    }
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps(record(**changes)), encoding="utf-8")
+    return folder
