@@ -21,7 +21,7 @@ from affectscope.figures import probe_charts
 from affectscope.probes import probe_out_of_fold
 from affectscope.vocabulary import SITES
 
-COST_PER_ITEM = 25.0
+COST_PER_ITEM = 0.5
 """A probe's time per item, in token positions: measured on the default model."""
 
 
