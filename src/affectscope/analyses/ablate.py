@@ -41,6 +41,15 @@ class Ablate(Experiment):
         self.span = span
         self.n_items = min(len(study.corpus), items or len(study.corpus))
 
+    @property
+    def method(self) -> str:
+        """What is done, for the report."""
+        return (
+            f"The last token's activation at one site is replaced by zeros, or by Gaussian noise "
+            f"of its own norm (seed {self.study.seed}), in windows of {self.span} layer(s); "
+            f"{self.n_items} items. Agreement is the share of items whose answer stays the same."
+        )
+
     @cached_property
     def _conditions(self) -> list[tuple[AblationKind, Site, int]]:
         layers = range(self.study.lm.n_layers)

@@ -120,6 +120,11 @@ class Experiment(ABC):
 
     name: ClassVar[str]
 
+    @property
+    def method(self) -> str:
+        """What is done, with its settings, in a sentence or two for the report."""
+        return ""
+
     @abstractmethod
     def planned_cost(self) -> float:
         """Expected cost of all units, known before any is computed (see :attr:`Unit.cost`)."""

@@ -54,6 +54,17 @@ class Patch(Experiment):
         self.max_pairs = pairs
         self.span = span
 
+    @property
+    def method(self) -> str:
+        """What is done, for the report."""
+        return (
+            f"The last token's activations of a source item replace those of a target item with "
+            f"another emotion, in windows of {self.span} layers around the layer named; the same "
+            f"{len(self.pairs)} pairs (seed {self.study.seed}) at every layer and site, drawn from "
+            f"the items the model gets right. Transfer is the share of pairs whose answer becomes "
+            f"the source's."
+        )
+
     @cached_property
     def pairs(self) -> NDArray[np.int64]:
         """Items ``[pair, (source, target)]``, the same at every layer and site.

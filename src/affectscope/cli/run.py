@@ -1,0 +1,77 @@
+"""``affectscope run`` and ``affectscope report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affectscope.cli import options as o
+from affectscope.cli.output import print_json
+
+
+def run(
+    context: typer.Context,
+    *,
+    model: o.Model = None,
+    revision: o.Revision = None,
+    data: o.Data = None,
+    text_column: o.TextColumn = None,
+    label_column: o.LabelColumn = None,
+    group_column: o.GroupColumn = None,
+    encoding: o.Encoding = None,
+    template: o.Template = None,
+    calibration: o.CalibrationName = None,
+    experiments: o.Experiments = None,
+    limit: o.Limit = None,
+    seed: o.Seed = None,
+    pairs: o.Pairs = None,
+    span: o.Span = None,
+    ablate_items: o.AblateItems = None,
+    folds: o.Folds = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    batch_size: o.BatchSize = None,
+    out: o.Out = None,
+    strict: o.Strict = None,
+    trust_remote_code: o.TrustRemoteCode = None,
+    keep_activations: o.KeepActivations = None,
+    config: o.ConfigFile = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Do the experiments on a model and a corpus, and write a report.
+
+    A stopped run goes on with the same command. Prints the report's path.
+    """
+    from affectscope.runs.config import resolve_config
+
+    resolved = resolve_config(o.given_flags(context), file=config)
+    context.obj.run_path = resolved.run_path
+
+    from affectscope.report import write_report
+    from affectscope.runs.progress import RunProgress
+    from affectscope.runs.start import start_run
+
+    with RunProgress() as progress:
+        folder = start_run(resolved, command=context.obj.command, progress=progress)
+        with progress.stage("report"):
+            page = write_report(folder.path)
+    for experiment, answer in folder.record.answers.items():
+        typer.echo(f"{experiment}: {answer}", err=True)
+    if as_json:
+        typer.echo(f"report: {page}", err=True)
+        print_json(folder.summary())
+    else:
+        typer.echo(str(page))
+
+
+def report(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+) -> None:
+    """Draw the figures and the report of a run anew from its results."""
+    from affectscope.report import write_report
+
+    context.obj.run_path = folder
+    typer.echo(str(write_report(folder)))

@@ -1,0 +1,262 @@
+"""The options of a run, and where each comes from.
+
+A flag beats the environment (``AFFECTSCOPE_SEED``), which beats the YAML file, which beats the
+default. An unknown key or an impossible value is an error that says where it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from affectscope.errors import ConfigError, UsageError
+from affectscope.vocabulary import CALIBRATIONS, EXPERIMENTS, Calibration, ExperimentName
+
+ENVIRONMENT_PREFIX = "AFFECTSCOPE_"
+
+NOT_OPTIONS = frozenset({"CACHE", "OFFLINE", "DEFAULT_MODEL_SOURCE", "SHARED", "DEBUG"})
+"""Names after the prefix that other parts of affectscope read."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What an option may be, for messages and help."""
+
+    text: str
+
+
+def _split_experiments(value: Any) -> Any:
+    """Accept ``probe,infer`` as well as a list; keep each once, in the order of the house."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ValueError("not a list of experiments")
+    wanted = [name.strip() for name in names if name.strip()]
+    if not wanted:
+        raise ValueError("no experiment is named")
+    for name in wanted:
+        if name not in EXPERIMENTS:
+            raise ValueError(f"there is no experiment {name!r}{_nearest(name, EXPERIMENTS)}")
+    return tuple(name for name in EXPERIMENTS if name in wanted)
+
+
+def _whole(value: Any) -> Any:
+    """Keep ``true`` and ``2.0`` from passing as numbers of things."""
+    if isinstance(value, bool | float):
+        raise ValueError("not a whole number")
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value) else value
+
+
+Whole = BeforeValidator(_whole)
+Count = Annotated[int, Field(ge=1)]
+
+AT_LEAST_ONE = Allowed("a whole number, 1 or more")
+Column = Annotated[str | None, Allowed("the name of a column")]
+Switch = Annotated[bool, Allowed("true or false")]
+
+
+class RunConfig(BaseModel):
+    """Everything a run is asked to do, resolved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    model: Annotated[str, Field(min_length=1), Allowed("a name, Hub id or local folder")] = (
+        "smollm2-135m"
+    )
+    """The model."""
+    revision: Annotated[str | None, Allowed("a branch, tag or commit of the Hub")] = None
+    """Revision of a Hub model."""
+    data: Annotated[str, Field(min_length=1), Allowed("a corpus name or a file")] = "vignettes"
+    """The corpus."""
+    text_column: Column = None
+    """Column with the text."""
+    label_column: Column = None
+    """Column with the emotion."""
+    group_column: Column = None
+    """Column that tells which items belong together, such as the author."""
+    encoding: Annotated[str | None, Allowed("an encoding such as utf-8")] = None
+    """Encoding of the file; found out when not given."""
+    template: Annotated[str, Field(min_length=1), Allowed("the name of a prompt template")] = (
+        "joy_sadness_0"
+    )
+    """Prompt template."""
+    calibration: Annotated[Calibration, Allowed(" or ".join(CALIBRATIONS))] = "batch"
+    """How label scores are corrected for the prompt's own preferences."""
+    experiments: Annotated[
+        tuple[ExperimentName, ...],
+        BeforeValidator(_split_experiments),
+        Allowed(f"a comma list of {', '.join(EXPERIMENTS)}"),
+    ] = EXPERIMENTS
+    """Which experiments to do."""
+    limit: Annotated[Count | None, Whole, AT_LEAST_ONE] = None
+    """At most so many items, drawn by the seed."""
+    seed: Annotated[int, Whole, Field(ge=0, lt=2**32), Allowed("a whole number, 0 to 2^32 - 1")] = 0
+    """Seed of every random choice."""
+    pairs: Annotated[Count, Whole, AT_LEAST_ONE] = 200
+    """Pairs of items for patching."""
+    span: Annotated[Literal[1, 3, 5], Whole, Allowed("1, 3 or 5")] = 3
+    """Layers patched together, centred on each."""
+    ablate_items: Annotated[Count | None, Whole, AT_LEAST_ONE] = None
+    """At most so many items in the knock-outs; all when not given."""
+    folds: Annotated[int, Whole, Field(ge=2), Allowed("a whole number, 2 or more")] = 5
+    """Cross-validation folds of the probes."""
+    device: Annotated[
+        str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"), Allowed("auto, cpu, mps, cuda, cuda:N")
+    ] = "auto"
+    """Where the model runs."""
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Allowed("auto, float32, bfloat16 or float16"),
+    ] = "auto"
+    """Number format of the weights."""
+    batch_size: Annotated[
+        Literal["auto"] | Count,
+        Whole,
+        Allowed("auto, or a whole number, 1 or more"),
+    ] = "auto"
+    """Prompts that go through the model together."""
+    out: Annotated[Path | None, Allowed("a folder")] = None
+    """Folder of the run; ``runs/MODEL-DATA`` when not given."""
+    strict: Switch = False
+    """Fail when the model does not pass the self-check, instead of taking the slow way."""
+    trust_remote_code: Switch = False
+    """Run code that the model's repository carries."""
+    keep_activations: Switch = False
+    """Keep the clean activations after the run is complete."""
+
+    @classmethod
+    def allowed(cls, key: str) -> str:
+        """What an option may be, in words."""
+        metadata = cls.model_fields[key].metadata
+        return next(entry.text for entry in metadata if isinstance(entry, Allowed))
+
+    @property
+    def run_path(self) -> Path:
+        """The folder of the run."""
+        if self.out is not None:
+            return self.out.expanduser()
+        return Path("runs") / f"{_slug(Path(self.model).name)}-{_slug(Path(self.data).stem)}"
+
+    def as_plain(self) -> dict[str, Any]:
+        """The options as JSON values, in their order."""
+        return self.model_dump(mode="json")
+
+    def as_yaml(self) -> str:
+        """The options as a file for ``--config``."""
+        return str(yaml.safe_dump(self.as_plain(), sort_keys=False, allow_unicode=True))
+
+
+def resolve_config(
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The options of a run from flags, environment, file and defaults, in this order.
+
+    Args:
+        flags: Options given on the command line; None means not given.
+        file: YAML file with options.
+        environment: Variables; those of the process when not given. An empty one counts as not
+            given.
+        defaults: Where a command's defaults are not those of a run.
+
+    Raises:
+        ConfigError: A key is unknown or a value is not allowed, in the file or the environment.
+        UsageError: A value given as a flag is not allowed.
+    """
+    layers = [
+        {key: (value, "the default") for key, value in (defaults or {}).items()},
+        _from_file(file) if file else {},
+        _from_environment(os.environ if environment is None else environment),
+        {
+            key: (value, f"--{key.replace('_', '-')}")
+            for key, value in flags.items()
+            if value is not None
+        },
+    ]
+    chosen: dict[str, tuple[Any, str]] = {}
+    for layer in layers:
+        chosen |= layer
+    try:
+        return RunConfig(**{key: value for key, (value, _) in chosen.items()})
+    except ValidationError as error:
+        raise _explained(error, chosen) from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    known = {f"{ENVIRONMENT_PREFIX}{key.upper()}": key for key in RunConfig.model_fields}
+    ignored = {f"{ENVIRONMENT_PREFIX}{name}" for name in NOT_OPTIONS}
+    found: dict[str, tuple[Any, str]] = {}
+    for name, value in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in ignored or not value:
+            continue
+        if name not in known:
+            raise ConfigError(
+                f"the environment variable {name} (= {value!r}) is no option of affectscope",
+                expected=f"{ENVIRONMENT_PREFIX} and an option in capitals{_nearest(name, known)}",
+                remedy=f"unset {name}, or correct its name",
+            )
+        found[known[name]] = (value, f"environment variable {name}")
+    return found
+
+
+def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
+    try:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration file {file}: {error.strerror}",
+            expected="a YAML file with options",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the configuration file {file} is not YAML: {error}",
+            expected="lines such as 'seed: 0'",
+        ) from error
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        raise ConfigError(
+            f"the configuration file {file} holds a {type(options).__name__}",
+            expected="options and their values, in lines such as 'seed: 0'",
+        )
+    for key in options:
+        if key not in RunConfig.model_fields:
+            raise ConfigError(
+                f"{file}: there is no option {key!r}{_nearest(str(key), RunConfig.model_fields)}",
+                expected=f"one of {', '.join(RunConfig.model_fields)}",
+                remedy="correct or remove the line",
+            )
+    return {key: (value, f"{file}") for key, value in options.items()}
+
+
+def _explained(error: ValidationError, chosen: Mapping[str, tuple[Any, str]]) -> UsageError:
+    first = error.errors()[0]
+    key = str(first["loc"][0])
+    value, source = chosen[key]
+    from_flag = source.startswith("--")
+    reason = f" ({first['ctx']['error']})" if first["type"] == "value_error" else ""
+    quoting = isinstance(value, int | float) and "string" in first["type"]
+    return (UsageError if from_flag else ConfigError)(
+        f"{key} cannot be {value!r}{reason}, from {source}",
+        expected=RunConfig.allowed(key),
+        remedy=f'put quotes around it: {key}: "{value}"' if quoting else None,
+    )
+
+
+def _nearest(name: str, names: Any) -> str:
+    close = get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.").lower() or "run"

@@ -1,0 +1,191 @@
+"""Options: where they come from, what they may be, and what is said when they may not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from affectscope.errors import ConfigError, UsageError
+from affectscope.runs.config import RunConfig, resolve_config
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "study.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(config_file):
+    file = config_file("seed: 1\nlimit: 10\npairs: 30\n")
+    environment = {"AFFECTSCOPE_SEED": "2", "AFFECTSCOPE_LIMIT": "20", "HOME": "/root"}
+    config = resolve_config({"seed": "3", "folds": None}, file=file, environment=environment)
+    assert (config.seed, config.limit, config.pairs, config.folds) == (3, 20, 30, 5)
+
+
+def test_the_defaults_are_those_of_the_house():
+    config = resolve_config({}, environment={})
+    assert config.model == "smollm2-135m"
+    assert config.experiments == ("infer", "probe", "ablate", "patch")
+    assert config.calibration == "batch"
+    assert (config.limit, config.seed, config.pairs, config.span, config.folds) == (
+        None,
+        0,
+        200,
+        3,
+        5,
+    )
+    assert config.run_path == Path("runs/smollm2-135m-vignettes")
+
+
+def test_a_commands_own_defaults_come_last(config_file):
+    defaults = {"calibration": "content-free"}
+    assert resolve_config({}, environment={}, defaults=defaults).calibration == "content-free"
+    environment = {"AFFECTSCOPE_CALIBRATION": "none"}
+    config = resolve_config({}, environment=environment, defaults=defaults)
+    assert config.calibration == "none"
+
+
+@pytest.mark.parametrize("text", ["infer,patch", " patch , infer,patch,"])
+def test_experiments_are_a_comma_list_in_the_order_of_the_house(text):
+    assert resolve_config({"experiments": text}, environment={}).experiments == ("infer", "patch")
+
+
+def test_experiments_may_be_a_list_in_a_file(config_file):
+    file = config_file("experiments: [probe, infer]\n")
+    assert resolve_config({}, file=file, environment={}).experiments == ("infer", "probe")
+
+
+WRONG = [
+    ("limit", "0", "1 or more"),
+    ("limit", "ten", "1 or more"),
+    ("limit", "2.5", "1 or more"),
+    ("seed", "-1", "0 to 2^32 - 1"),
+    ("seed", "4294967296", "0 to 2^32 - 1"),
+    ("span", "2", "1, 3 or 5"),
+    ("folds", "1", "2 or more"),
+    ("pairs", "", "1 or more"),
+    ("ablate_items", "0", "1 or more"),
+    ("batch_size", "none", "auto, or a whole number"),
+    ("batch_size", "0", "auto, or a whole number"),
+    ("calibration", "platt", "none or content-free or batch"),
+    ("device", "gpu", "cuda:N"),
+    ("dtype", "int8", "bfloat16"),
+    ("experiments", "", "infer, probe, ablate, patch"),
+    ("experiments", "infer,prob", "infer, probe, ablate, patch"),
+    ("model", "", "name"),
+    ("strict", "perhaps", "true or false"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "allowed"), WRONG)
+def test_a_wrong_flag_is_wrong_usage_naming_key_value_and_what_is_allowed(key, value, allowed):
+    with pytest.raises(UsageError) as caught:
+        resolve_config({key: value}, environment={})
+    assert not isinstance(caught.value, ConfigError)
+    assert caught.value.exit_code == 2
+    assert f"{key} cannot be {value!r}" in caught.value.message
+    assert f"--{key.replace('_', '-')}" in caught.value.message
+    assert allowed in str(caught.value.expected)
+
+
+@pytest.mark.parametrize(("key", "value", "allowed"), [w for w in WRONG if w[1]])
+def test_a_wrong_variable_says_which(key, value, allowed):
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({}, environment={f"AFFECTSCOPE_{key.upper()}": value})
+    assert f"environment variable AFFECTSCOPE_{key.upper()}" in caught.value.message
+    assert repr(value) in caught.value.message
+    assert allowed in str(caught.value.expected)
+
+
+@pytest.mark.parametrize(
+    "line", ["seed: true", "seed: 1.0", "limit: [1]", "span: 4", "revision: 1234", "model: null"]
+)
+def test_a_wrong_line_says_which_file(config_file, line):
+    file = config_file(f"{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({}, file=file, environment={})
+    assert line.split(":")[0] in caught.value.message
+    assert str(file) in caught.value.message
+
+
+def test_a_number_where_text_is_meant_asks_for_quotes(config_file):
+    file = config_file("revision: 1234567\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({}, file=file, environment={})
+    assert caught.value.remedy == 'put quotes around it: revision: "1234567"'
+
+
+def test_the_nearest_experiment_is_suggested():
+    with pytest.raises(UsageError, match="did you mean 'patch'"):
+        resolve_config({"experiments": "pach"}, environment={})
+
+
+def test_an_unknown_key_in_a_file_names_the_nearest_and_the_file(config_file):
+    file = config_file("text-column: text\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({}, file=file, environment={})
+    assert "'text-column'" in caught.value.message
+    assert "did you mean 'text_column'" in caught.value.message
+    assert str(file) in caught.value.message
+
+
+def test_an_unknown_variable_is_an_error_and_those_of_other_parts_are_not():
+    others = ("CACHE", "OFFLINE", "DEFAULT_MODEL_SOURCE", "SHARED", "DEBUG")
+    resolve_config({}, environment={f"AFFECTSCOPE_{name}": "x" for name in others})
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({}, environment={"AFFECTSCOPE_SEDE": "1"})
+    assert "AFFECTSCOPE_SEDE" in caught.value.message
+    assert "AFFECTSCOPE_SEED" in str(caught.value.expected)
+
+
+def test_an_empty_variable_counts_as_not_given():
+    assert resolve_config({}, environment={"AFFECTSCOPE_LIMIT": ""}).limit is None
+
+
+@pytest.mark.parametrize("text", ["- seed\n", "seed", "3"])
+def test_a_file_must_hold_options(config_file, text):
+    with pytest.raises(ConfigError, match=r"study\.yaml holds a"):
+        resolve_config({}, file=config_file(text), environment={})
+
+
+def test_an_empty_file_changes_nothing(config_file):
+    assert resolve_config({}, file=config_file("# nothing\n"), environment={}) == RunConfig()
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_named(config_file, tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        resolve_config({}, file=tmp_path / "none.yaml", environment={})
+    with pytest.raises(ConfigError, match="is not YAML"):
+        resolve_config({}, file=config_file("seed: [1\n"), environment={})
+    (tmp_path / "latin.yaml").write_bytes(b"data: caf\xe9\n")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        resolve_config({}, file=tmp_path / "latin.yaml", environment={})
+
+
+def test_yaml_can_be_given_back(config_file):
+    flags = {"out": "runs/é x", "limit": "7", "experiments": "probe", "strict": True}
+    config = resolve_config(flags, environment={})
+    assert yaml.safe_load(config.as_yaml())["experiments"] == ["probe"]
+    assert resolve_config({}, file=config_file(config.as_yaml()), environment={}) == config
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "path"),
+    [
+        ("org/Big Model-7B", "../data/My corpus.csv", "runs/big-model-7b-my-corpus"),
+        ("/models/local", "vignettes", "runs/local-vignettes"),
+    ],
+)
+def test_the_folder_is_named_after_model_and_data(model, data, path):
+    config = resolve_config({"model": model, "data": data}, environment={})
+    assert config.run_path == Path(path)
+
+
+def test_a_given_folder_is_taken_with_the_home_folder_filled_in(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    config = resolve_config({"out": "~/run"}, environment={})
+    assert config.run_path == Path("/home/someone/run")
