@@ -199,23 +199,28 @@ def _edit_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -
     access = reader.access
     ids = encoded[0]
     value = torch.linspace(-1, 1, access.d_model)
-    worst = 0.0
-    for layer in _trial_layers(access):
-        for site in access.sites:
-            ours = intervene(
-                reader,
-                [ids],
-                [
-                    Intervention([Zero(site, layer)]),
-                    Intervention([Replace(site, layer, value=value)]),
-                ],
-                label_ids=range(N_LABELS),
-                path="full pass",
-            ).logits[0]
-            for row, replacement in enumerate((torch.zeros(access.d_model), value)):
-                plain = _plainly_edited(access, ids, site, layer, replacement)[:N_LABELS]
-                worst = max(worst, _relative(ours[row], plain))
-    return worst
+    places = [(site, layer) for layer in _trial_layers(access) for site in access.sites]
+    replacements = (torch.zeros(access.d_model), value)
+    edits = [
+        edit
+        for site, layer in places
+        for edit in (Zero(site, layer), Replace(site, layer, value=value))
+    ]
+    ours = intervene(
+        reader,
+        [ids],
+        [Intervention([edit]) for edit in edits],
+        label_ids=range(N_LABELS),
+        path="full pass",
+    ).logits[0]
+    plain = torch.stack(
+        [
+            _plainly_edited(access, ids, site, layer, replacement)[:N_LABELS]
+            for site, layer in places
+            for replacement in replacements
+        ]
+    )
+    return max(_relative(a, b) for a, b in zip(ours, plain, strict=True))
 
 
 def _plainly_edited(

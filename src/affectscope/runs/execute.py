@@ -34,10 +34,9 @@ def run_experiments(
             began = progress.clock()
             _finish(experiment, folder, progress)
             result = collect(experiment, folder.units)
-            _store(result, folder)
+            _store(experiment, result, folder)
             folder.add_time(experiment.name, progress.clock() - began)
             results[experiment.name] = result
-            folder.update(settings={**folder.record.settings, experiment.name: experiment.method})
         folder.complete()
     return results
 
@@ -52,13 +51,16 @@ def _finish(experiment: Experiment, folder: RunFolder, progress: RunProgress) ->
             began = progress.clock()
 
 
-def _store(result: Result, folder: RunFolder) -> None:
+def _store(experiment: Experiment, result: Result, folder: RunFolder) -> None:
     """Put a result into the folder; that of the clean passes is empty."""
     if not len(result.table):
         return
     folder.write_estimates(result.experiment, result.table, result.observations)
     folder.write_summary(result.experiment, _as_json(result))
-    folder.update(answers={**folder.record.answers, result.experiment: result.answer})
+    folder.update(
+        answers={**folder.record.answers, result.experiment: result.answer},
+        settings={**folder.record.settings, result.experiment: experiment.method},
+    )
 
 
 def _as_json(result: Result) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Tables to figures: one module an experiment, a shared theme, and the files on disk.
+
+A figure is drawn from the table of estimates alone; nothing here loads a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from affectscope.figures.ablate import ablate_charts, ablate_figures
+from affectscope.figures.export import save_figure
+from affectscope.figures.figure import Figure
+from affectscope.figures.infer import infer_charts, infer_figures
+from affectscope.figures.patch import patch_charts, patch_figures
+from affectscope.figures.probe import probe_charts, probe_figures
+from affectscope.vocabulary import ExperimentName
+
+FIGURES: Mapping[ExperimentName, Callable[[pd.DataFrame], dict[str, Figure]]] = {
+    "infer": infer_figures,
+    "probe": probe_figures,
+    "ablate": ablate_figures,
+    "patch": patch_figures,
+}
+"""What draws the table of estimates of each experiment."""
+
+__all__ = [
+    "FIGURES",
+    "Figure",
+    "ablate_charts",
+    "ablate_figures",
+    "infer_charts",
+    "infer_figures",
+    "patch_charts",
+    "patch_figures",
+    "probe_charts",
+    "probe_figures",
+    "save_figure",
+]

@@ -1,0 +1,69 @@
+"""Which emotion the model names for which: a grid that stays readable at phone width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from affectscope.figures.figure import inline
+from affectscope.figures.theme import INK, SHADES, fitted
+from affectscope.figures.wording import visible
+
+NUMBERED_LABELS_LIMIT = 16
+"""With more labels than this the cells are too small for numbers."""
+
+
+def confusion_grid(rows: pd.DataFrame, labels: list[str]) -> Any:
+    """Author's emotion down, the model's across; a cell is its share of the author's items.
+
+    Args:
+        rows: Columns emotion, predicted, value.
+        labels: The label set, in the order of the axes.
+    """
+    shown = [visible(label) for label in labels]
+    drawn = rows[["emotion", "predicted", "value"]].assign(
+        emotion=rows["emotion"].map(visible), predicted=rows["predicted"].map(visible)
+    )
+    across = alt.X(
+        "predicted:N",
+        sort=shown,
+        title="emotion named by the model",
+        scale=alt.Scale(domain=shown),
+        axis=alt.Axis(labelAngle=-90, labelLimit=80, labelOverlap="greedy", ticks=False),
+    )
+    down = alt.Y(
+        "emotion:N",
+        sort=shown,
+        title="emotion of the author",
+        scale=alt.Scale(domain=shown),
+        axis=alt.Axis(labelLimit=70, ticks=False),
+    )
+    colour = alt.Color(
+        "value:Q", scale=alt.Scale(domain=[0, 1], range=list(SHADES), clamp=True), legend=None
+    )
+    base = alt.Chart(inline(drawn)).transform_filter("isValid(datum.value)").encode(across, down)
+    marks = [base.mark_rect(stroke="#e3e8ee", strokeWidth=0.5).encode(color=colour)]
+    marks.append(
+        base.transform_filter("datum.emotion === datum.predicted").mark_rect(
+            fill=None, stroke=INK, strokeWidth=1
+        )
+    )
+    if len(labels) <= NUMBERED_LABELS_LIMIT:
+        marks.append(_numbers(base))
+    height = max(12, min(40, 280 // max(len(labels), 1))) * len(labels)
+    return fitted(alt.layer(*marks)).properties(height=height)
+
+
+def _numbers(base: Any) -> Any:
+    """Whole percentages; a share that rounds to nothing is left blank, so that patterns show."""
+    return (
+        base.transform_filter("datum.value >= 0.005")
+        .transform_calculate(number="format(100 * datum.value, '.0f')")
+        .mark_text(fontSize=10)
+        .encode(
+            text="number:N",
+            color=alt.condition("datum.value > 0.55", alt.value("white"), alt.value(INK)),
+        )
+    )

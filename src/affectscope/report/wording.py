@@ -1,0 +1,119 @@
+"""The words of the page that are the same for every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from affectscope.vocabulary import ExperimentName
+
+
+@dataclass(frozen=True)
+class ExperimentWords:
+    """How an experiment is introduced."""
+
+    title: str
+    """The question, as a heading."""
+    asks: str
+    """The question as the end of a sentence that begins with "whether" or "where"."""
+    method: str
+    """What is done, and why it answers the question."""
+
+
+EXPERIMENT_WORDS: dict[ExperimentName, ExperimentWords] = {
+    "infer": ExperimentWords(
+        title="Does the model name the author's emotion?",
+        asks="whether it names the emotion that the author of a text gave",
+        method=(
+            "Each text is put into the prompt. The model's answer is the label whose first token "
+            "has the largest score at the last position; a free answer is the token with the "
+            "largest score in the whole vocabulary. Raw scores are the model's own; calibrated "
+            "scores have the prompt's own preferences for some labels taken out."
+        ),
+    ),
+    "probe": ExperimentWords(
+        title="Where can the emotion be read off?",
+        asks="where in the network the emotion can be read off its activations",
+        method=(
+            "At every layer and site, a linear classifier is trained to tell the author's emotion "
+            "from the activation at the last token, and scored on texts it was not trained on. "
+            "Texts of one author are never on both sides. A probe shows that information is there, "
+            "not that the model uses it."
+        ),
+    ),
+    "ablate": ExperimentWords(
+        title="Which activations does the answer need?",
+        asks="which activations its answers need",
+        method=(
+            "One site at one layer is knocked out at the last token, and the model answers again. "
+            "Zero sets the activation to 0; noise replaces it by a random vector of the same norm. "
+            "The fewer answers stay the same, the more the answer needs that site."
+        ),
+    ),
+    "patch": ExperimentWords(
+        title="Which activations carry the answer over?",
+        asks="which activations carry the answer from one text to another",
+        method=(
+            "Two texts of different emotions that the model gets right make a pair. The "
+            "activations of the source at the last token replace those of the target, in a window "
+            "of layers around the one shown, and the model answers again: with the source's "
+            "emotion, the target's, or neither. The pairs are the same at every layer and site."
+        ),
+    ),
+}
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    ("layer", "A block of the transformer. Layers are counted from 0."),
+    (
+        "resid_post",
+        "The residual stream after a block: the running sum that every block reads and adds to.",
+    ),
+    ("attn_out", "What the attention of a block adds to the residual stream."),
+    ("mlp_out", "What the feed-forward part (MLP) of a block adds to the residual stream."),
+    ("last token", "The last token of the prompt, where the answer is read off."),
+    ("label token", "The first token of a label as it would continue the prompt."),
+    (
+        "calibration",
+        "A constant taken from each label's score so that the prompt's own preferences do not "
+        "decide. Content-free: the scores of prompts without content (Zhao et al. 2021). Batch: "
+        "the mean log-probability of the label over unlabelled texts (Zhou et al. 2024).",
+    ),
+    (
+        "95 % interval",
+        "From a percentile bootstrap that draws whole groups (authors) with replacement, because "
+        "texts of one author are not independent (Field and Welsh 2007).",
+    ),
+    ("span", "How many neighbouring layers are edited together, centred on the one named."),
+    (
+        "recovered",
+        "The share of the difference between the scores of the source's and the target's emotion "
+        "that a patch carries over: 0 as without the patch, 1 as in the source's own pass.",
+    ),
+    (
+        "sweep, full pass",
+        "Two ways to the same numbers. The sweep recomputes only what an edit can change; the "
+        "full pass recomputes everything, for a model that did not pass the self-check.",
+    ),
+)
+
+REFERENCES: tuple[str, ...] = (
+    "Tak, A. N., Banayeeanzade, A., Bolourani, A., Kian, M., Jia, R., Gratch, J. (2025). "
+    "Mechanistic Interpretability of Emotion Inference in Large Language Models. Findings of the "
+    "Association for Computational Linguistics: ACL 2025. arXiv:2502.05489.",
+    "Troiano, E., Oberländer, L., Klinger, R. (2023). Dimensional Modeling of Emotions in Text "
+    "with Appraisal Theories: Corpus Creation, Annotation Reliability, and Prediction. "
+    "Computational Linguistics 49(1). doi:10.1162/coli_a_00461.",
+    "Zhao, Z., Wallace, E., Feng, S., Klein, D., Singh, S. (2021). Calibrate Before Use: Improving "
+    "Few-Shot Performance of Language Models. ICML 2021. arXiv:2102.09690.",
+    "Zhou, H., Wan, X., Proleev, L., Mincu, D., Chen, J., Heller, K., Roy, S. (2024). Batch "
+    "Calibration: Rethinking Calibration for In-Context Learning and Prompt Engineering. "
+    "ICLR 2024. arXiv:2309.17249.",
+    "Field, C. A., Welsh, A. H. (2007). Bootstrapping Clustered Data. Journal of the Royal "
+    "Statistical Society, Series B 69(3).",
+)
+
+STATE_WORDS: dict[str, str] = {
+    "running": "This run had not ended when this page was written, or it was killed",
+    "interrupted": "This run was interrupted",
+    "failed": "This run failed",
+}
+"""What is said of a run that is not complete."""
