@@ -45,9 +45,7 @@ class Ablate(Experiment):
     def method(self) -> str:
         """What is done, for the report."""
         return (
-            f"The last token's activation at one site is replaced by zeros, or by Gaussian noise "
-            f"of its own norm (seed {self.study.seed}), in windows of {self.span} layer(s); "
-            f"{self.n_items} items. Agreement is the share of items whose answer stays the same."
+            f"{self.n_items} items, windows of {self.span} layer(s), noise seed {self.study.seed}."
         )
 
     @cached_property

@@ -31,11 +31,8 @@ class Infer(Experiment):
     def method(self) -> str:
         """What is done, for the report."""
         return (
-            f"Each of the {len(self.study.corpus)} items is put into the template; the answer is "
-            f"the label with the largest score at the last position, among the "
-            f"{len(self.study.task.labels)} labels, raw and with {self.study.task.calibration} "
-            f"calibration; the free answer is the most probable of all tokens. Chance is the "
-            f"accuracy expected if the same answers were shuffled among the items."
+            f"{len(self.study.corpus)} items, {len(self.study.task.labels)} labels, "
+            f"{self.study.task.calibration} calibration."
         )
 
     def planned_cost(self) -> float:

@@ -58,11 +58,8 @@ class Patch(Experiment):
     def method(self) -> str:
         """What is done, for the report."""
         return (
-            f"The last token's activations of a source item replace those of a target item with "
-            f"another emotion, in windows of {self.span} layers around the layer named; the same "
-            f"{len(self.pairs)} pairs (seed {self.study.seed}) at every layer and site, drawn from "
-            f"the items the model gets right. Transfer is the share of pairs whose answer becomes "
-            f"the source's."
+            f"the same {len(self.pairs)} pairs at every layer and site (seed {self.study.seed}), "
+            f"drawn from the items the model gets right; windows of {self.span} layers."
         )
 
     @cached_property
