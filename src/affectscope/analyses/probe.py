@@ -43,8 +43,8 @@ class Probe(Experiment):
     def method(self) -> str:
         """What is done, for the report."""
         return (
-            f"multinomial logistic regression (C = 1), standardised inside the fold, {self.n_folds} "
-            f"folds; the baseline always gives the most frequent label."
+            f"multinomial logistic regression (C = 1), standardised inside each of "
+            f"{self.n_folds} folds; the baseline always gives the most frequent label."
         )
 
     @cached_property
