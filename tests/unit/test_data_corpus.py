@@ -117,3 +117,14 @@ def test_groups_chain_through_shared_texts_whatever_the_order():
     texts = ["one", "one!", "two", "Two", "three"]
     assert merge_duplicates(groups, texts) == ["a", "a", "a", "a", "d"]
     assert merge_duplicates(groups[::-1], texts[::-1]) == ["d", "a", "a", "a", "a"]
+
+
+def test_items_that_cannot_be_used_are_among_the_dropped():
+    corpus = make_corpus(["joy", "fear", "joy"])
+    left = corpus.without([1], "too long for the model")
+    assert left.items["item_id"].tolist() == ["i0", "i2"]
+    assert left.items.index.tolist() == [0, 1]
+    assert left.dropped[-1] == DroppedRows("too long for the model", 1)
+    assert corpus.without([], "nothing") is corpus
+    with pytest.raises(DataError, match="no item of made is left: all too long"):
+        corpus.without([0, 1, 2], "all too long")

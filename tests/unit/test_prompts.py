@@ -141,3 +141,14 @@ class TestTask:
         other = loaded(tiny_llama(len(tokenizer)), tokenizer)
         task = EmotionTask(other, labels=("calm", "tense"), calibration="none")
         assert len(task.score_texts(["x"])) == 2
+
+
+def test_a_prompt_longer_than_the_context_is_refused_and_can_be_found(tokenizer):
+    short = loaded(tiny_llama(len(tokenizer), max_position_embeddings=64), tokenizer)
+    fits, spills = " ".join(["rain"] * 64), " ".join(["rain"] * 65)
+    assert len(short.tokenizer.encode(fits)) == 64
+    assert short.too_long(["rain", fits, spills]) == [2]
+    assert short.score([fits], [3]).shape == (1, 1)
+    with pytest.raises(PromptError, match="prompt 1 has 65 tokens") as caught:
+        short.score([fits, spills])
+    assert "at most 64" in str(caught.value)

@@ -66,6 +66,27 @@ class Corpus:
         """Group of every item."""
         return [str(group) for group in self.items["group"]]
 
+    def without(self, rows: Collection[int], reason: str) -> Corpus:
+        """The corpus without some items, which are among its dropped rows.
+
+        Args:
+            rows: Index of each item to leave out.
+            reason: Why.
+
+        Raises:
+            DataError: Nothing is left.
+        """
+        if not rows:
+            return self
+        left = self.items.drop(index=list(rows)).reset_index(drop=True)
+        if not len(left):
+            raise DataError(
+                f"no item of {self.name} is left: {reason}",
+                expected="at least one item that can be used",
+                remedy="use another corpus",
+            )
+        return replace(self, items=left, dropped=(*self.dropped, DroppedRows(reason, len(rows))))
+
     def sample(self, limit: int | None, seed: int, exclude_texts: Collection[str] = ()) -> Corpus:
         """A random part of the corpus in random order, with the emotions in proportion.
 

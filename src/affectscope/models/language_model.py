@@ -23,7 +23,7 @@ from affectscope.engine import (
     encode_all,
     intervene,
 )
-from affectscope.errors import SelfCheckError
+from affectscope.errors import PromptError, SelfCheckError
 from affectscope.models.architectures import access_for
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
@@ -77,13 +77,36 @@ class LanguageModel:
         """Width of the residual stream."""
         return self.reader.access.d_model
 
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens the model was built for; None where its configuration does not say."""
+        length = getattr(self.model.config, "max_position_embeddings", None)
+        return None if length is None else int(length)
+
     def encode(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
         """Token ids of every prompt, with the special tokens the tokenizer puts first.
 
         Raises:
-            PromptError: For a prompt without tokens.
+            PromptError: For a prompt without tokens, or longer than the model's context.
         """
-        return encode_all(self.tokenizer, prompts)
+        encoded = encode_all(self.tokenizer, prompts)
+        longest = max(range(len(encoded)), key=lambda index: len(encoded[index]))
+        if self.context_length is not None and len(encoded[longest]) > self.context_length:
+            raise PromptError(
+                f"prompt {longest} has {len(encoded[longest]):,} tokens",
+                expected=f"at most {self.context_length:,}, the model's context",
+                remedy="leave the text out, shorten it, or use a template with fewer shots",
+            )
+        return encoded
+
+    def too_long(self, prompts: Sequence[str]) -> list[int]:
+        """Index of every prompt that is longer than the model's context."""
+        limit = self.context_length
+        if limit is None:
+            return []
+        # a token is at least a byte, so most prompts need not be tokenised to know that they fit
+        maybe = [i for i, prompt in enumerate(prompts) if len(prompt.encode()) + 8 > limit]
+        return [i for i in maybe if len(self.tokenizer.encode(prompts[i])) > limit]
 
     def capture(
         self,

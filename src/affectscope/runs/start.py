@@ -44,7 +44,11 @@ def start_run(config: RunConfig, *, command: str, progress: RunProgress) -> RunF
         task = EmotionTask(
             lm, template=config.template, calibration=config.calibration, labels=corpus.labels
         )
-        used = corpus.sample(config.limit, config.seed, exclude_texts=task.shot_texts)
+        fitting = corpus.without(
+            lm.too_long(task.prompts(corpus.texts)),
+            f"the prompt is longer than the model's context of {lm.context_length} tokens",
+        )
+        used = fitting.sample(config.limit, config.seed, exclude_texts=task.shot_texts)
         description = {
             "command": command,
             "timings": {"load": progress.clock() - began},
