@@ -7,7 +7,8 @@ AffectscopeError
 ├── DataError             a corpus that cannot be read or used
 │   ├── ColumnError       a column that is not there
 │   ├── LabelError        a label outside the label set
-│   └── EncodingError     bytes that are not the text they were said to be
+│   ├── EncodingError     bytes that are not the text they were said to be
+│   └── NotPossibleError  an experiment that this corpus and model cannot answer
 ├── PromptError           a prompt that cannot be built or scored
 ├── ModelError            a model that cannot be used
 │   ├── ModelNotFoundError
@@ -80,6 +81,10 @@ class LabelError(DataError):
 
 class EncodingError(DataError):
     """Bytes that are not text in the encoding they were said to be in."""
+
+
+class NotPossibleError(DataError):
+    """An experiment that this corpus and model cannot answer; others may still be done."""
 
 
 class PromptError(AffectscopeError):

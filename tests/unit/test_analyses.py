@@ -12,7 +12,7 @@ import reference
 from affectscope.analyses.patch import draw_pairs
 from affectscope.analyses.windows import window
 from affectscope.data import Corpus
-from affectscope.errors import DataError, UsageError
+from affectscope.errors import LabelError, NotPossibleError, UsageError
 from affectscope.prompts import EmotionTask
 from affectscope.vocabulary import EMOTIONS, SITES
 from reference import log_softmax
@@ -246,7 +246,7 @@ class TestPairs:
         assert max(abs(count - expected) for count in counts.values()) < 5 * expected**0.5
 
     def test_nothing_to_pair(self):
-        with pytest.raises(DataError, match="2 items right, of 1 emotion"):
+        with pytest.raises(NotPossibleError, match="2 items right, of 1 emotion"):
             draw_pairs(np.array([0, 0, 1]), np.array([0, 0, 0]), 10, seed=0)
 
 
@@ -278,6 +278,29 @@ class TestProbe:
         seen = run(afa.Probe(study, folds=4)).observations
         groups = pd.Series(study.corpus.groups)[seen["item"]].to_numpy()
         assert seen.groupby(groups)["fold"].nunique().max() == 1
+
+
+def test_labels_outside_the_task_are_refused_before_any_work(lm, task):
+    with pytest.raises(LabelError, match="calm") as caught:
+        afa.Study(lm, task, corpus_of(["I lost it", "rain"], ["calm", "joy"]))
+    assert "labels=corpus.labels" in str(caught.value)
+
+
+def test_counts_below_one_are_refused(study):
+    with pytest.raises(UsageError, match="0 pairs"):
+        afa.Patch(study, pairs=0)
+    with pytest.raises(UsageError, match="0 items"):
+        afa.Ablate(study, items=0)
+    with pytest.raises(UsageError, match="cannot span 2"):
+        afa.Ablate(study, span=2)
+
+
+def test_observations_name_their_items(task, study):
+    """Joined on item_id, the observations of a public function agree with the caller's corpus."""
+    emotions = study.corpus.items.set_index("item_id")["emotion"]
+    for analysis in (afa.infer, afa.ablate):
+        seen = analysis(task, study.corpus).observations
+        assert (seen["emotion"].to_numpy() == emotions[seen["item_id"]].to_numpy()).all()
 
 
 def test_windows():

@@ -71,3 +71,10 @@ def test_the_fit_minimises_the_penalised_likelihood():
     truth = np.exp(Z @ best[:12].reshape(3, 4).T + best[12:])
     truth /= truth.sum(axis=1, keepdims=True)
     assert np.allclose(fit_linear_probe(X, y).predict_proba(X), truth, atol=5e-3)
+
+
+def test_a_fold_that_leaves_one_label_predicts_it():
+    X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    y = np.array(["joy", "joy", "joy", "joy", "fear"])
+    predicted, _ = probe_out_of_fold(X, y, np.arange(5))
+    assert predicted[4] == "joy"

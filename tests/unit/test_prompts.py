@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from affectscope.errors import PromptError
 from affectscope.prompts import (
@@ -16,9 +18,10 @@ from affectscope.prompts import (
     label_warnings,
     template_named,
 )
+from affectscope.prompts.tokens import prompt_ids
 from affectscope.vocabulary import EMOTIONS
 from reference import log_softmax
-from tiny import loaded, tiny_llama, word_tokenizer
+from tiny import WORDS, loaded, tiny_llama, word_tokenizer
 
 
 def test_the_papers_prompt_word_for_word():
@@ -75,7 +78,7 @@ class TestLabels:
                 return "?"
 
         with pytest.raises(PromptError, match="changes the tokens at the end"):
-            audit_labels(Merging(), "rain. Answer:", ["joy"])
+            audit_labels(Merging(), "rain. Answer:", ["joy", "fear"])
 
 
 class TestCalibration:
@@ -108,8 +111,25 @@ class TestCalibration:
     def test_errors(self):
         with pytest.raises(PromptError, match="no calibration 'platt'"):
             fit_offsets("platt", self.logits)
-        with pytest.raises(PromptError, match="no prompts to fit on"):
+        with pytest.raises(PromptError, match="0 prompts to fit on"):
             fit_offsets("batch", self.logits[:0])
+        with pytest.raises(PromptError, match="1 prompts to fit on"):
+            fit_offsets("batch", self.logits[:1])
+
+
+def test_an_end_token_that_a_tokenizer_appends_is_left_out(tokenizer):
+    """After it, the last position would not be the prompt's own."""
+    ending = word_tokenizer(WORDS)
+    ending._tokenizer.post_processor = TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", ending.eos_token_id)]
+    )
+    assert ending.encode("I lost it")[-1] == ending.eos_token_id
+    assert prompt_ids(ending, "I lost it") == tokenizer.encode("I lost it")
+    model = tiny_llama(len(tokenizer))
+    with_end, without = loaded(model, ending), loaded(model, tokenizer)
+    texts = ["I lost it", "rain came early"]
+    ours = EmotionTask(with_end, calibration="none").score_texts(texts)
+    pd.testing.assert_frame_equal(ours, EmotionTask(without, calibration="none").score_texts(texts))
 
 
 class TestTask:

@@ -122,7 +122,7 @@ def test_another_model_under_the_same_name_is_refused(go, tmp_path, lm, monkeypa
 
 
 def test_a_model_on_the_slow_way_is_a_warning(go, tmp_path, lm, monkeypatch):
-    slow = dataclasses.replace(lm, engine="full pass")
+    slow = dataclasses.replace(lm, reader=dataclasses.replace(lm.reader, plain=True))
     monkeypatch.setattr(start, "load_model", lambda *_, **__: slow)
     go(tmp_path, experiments="infer")
     record = RunFolder(tmp_path).record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from affectscope.stats import Estimate, GroupBootstrap
 
@@ -91,3 +92,44 @@ def test_an_estimate_as_json_values():
         "high": 0.6,
         "n": 10,
     }
+
+
+def test_pairs_that_share_items_have_intervals_that_cover():
+    """Pairs of 40 items with effects of source and target; resampling targets alone is too sure."""
+    rng = np.random.default_rng(5)
+    covered = {"both": 0, "targets only": 0}
+    for trial in range(200):
+        pairs = rng.integers(0, 40, size=(200, 2))
+        x = rng.normal(size=40)[pairs[:, 0]] + rng.normal(size=40)[pairs[:, 1]]
+        x += rng.normal(size=200)
+        source, target = names(pairs[:, 0]), names(pairs[:, 1])
+        for name, draws in (
+            ("both", GroupBootstrap(target, trial, second=source, n_draws=400)),
+            ("targets only", GroupBootstrap(target, trial, n_draws=400)),
+        ):
+            (estimate,) = draws.ratio(x[:, None]).estimates()
+            covered[name] += estimate.low <= 0 <= estimate.high
+    assert covered["both"] / 200 >= 0.93
+    assert covered["targets only"] < covered["both"]
+
+
+def test_where_all_agree_the_interval_is_the_exact_one():
+    """0 of 30: the upper limit of Clopper and Pearson, from scipy."""
+    draws = GroupBootstrap(names(range(30)), seed=0)
+    none, every = draws.ratio(np.column_stack([np.zeros(30), np.ones(30)])).estimates()
+    exact = binomtest(0, 30).proportion_ci(method="exact")
+    assert (none.low, none.high) == (0.0, pytest.approx(exact.high))
+    assert (every.low, every.high) == (pytest.approx(1 - exact.high), 1.0)
+
+
+def test_agreement_within_groups_counts_groups_not_observations():
+    groups = names(np.repeat(np.arange(4), 25))
+    (estimate,) = GroupBootstrap(groups, seed=0).ratio(np.zeros((100, 1))).estimates()
+    assert estimate.high == pytest.approx(binomtest(0, 4).proportion_ci(method="exact").high)
+    assert estimate.n == 100
+
+
+def test_one_group_has_no_interval():
+    (estimate,) = GroupBootstrap(("a",) * 9, seed=0).ratio(np.eye(9)[:, :1]).estimates()
+    assert estimate.value == pytest.approx(1 / 9)
+    assert np.isnan([estimate.low, estimate.high]).all()

@@ -80,7 +80,7 @@ def _run(task: EmotionTask, corpus: Corpus, seed: int, make: Callable[..., Any])
     """Do one experiment in memory."""
     lm = task.lm
     assert isinstance(lm, LanguageModel)
-    study = Study(lm, task, corpus.sample(None, seed, task.shot_texts), seed=seed)
+    study = Study(lm, task, corpus.without_texts(task.shot_texts), seed=seed)
     experiment = make(study)
     for _ in finish_units(experiment, study.store):
         pass

@@ -15,13 +15,13 @@ from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.infer import percent
 from affectscope.analyses.layers import curves_by_layer, layer_table
 from affectscope.analyses.study import Study
-from affectscope.analyses.windows import window
+from affectscope.analyses.windows import require_count, window
 from affectscope.engine import Edit, Intervention, Noise, Zero
 from affectscope.figures import ablate_charts
 from affectscope.stats import Estimate
 from affectscope.vocabulary import ABLATION_KINDS, SITES, AblationKind, Site
 
-ITEMS = 64
+ITEMS = 16
 """Items in a unit: some seconds of work."""
 
 
@@ -39,7 +39,9 @@ class Ablate(Experiment):
     def __init__(self, study: Study, *, span: int = 1, items: int | None = None) -> None:
         self.study = study
         self.span = span
-        self.n_items = min(len(study.corpus), items or len(study.corpus))
+        window(0, span, study.lm.n_layers)  # refuse an even span before any work is done
+        require_count("items", items)
+        self.n_items = len(study.corpus) if items is None else min(len(study.corpus), items)
 
     @property
     def method(self) -> str:
@@ -99,6 +101,7 @@ class Ablate(Experiment):
             pd.DataFrame(
                 {
                     "item": items,
+                    "item_id": study.corpus.items["item_id"].to_numpy()[items],
                     "kind": np.tile(kinds, n),
                     "site": np.tile(sites, n),
                     "layer": np.tile(layers, n),

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.study import Study, estimate_rows
 from affectscope.figures import infer_charts
-from affectscope.stats import Estimate, GroupBootstrap
+from affectscope.stats import Estimate, GroupBootstrap, RatioDraws
+
+ACCURACIES = (
+    *("accuracy_raw", "accuracy", "chance", "above_chance"),
+    *("open_accuracy", "open_label_share"),
+)
+"""What goes into the summary."""
 
 OPEN_TOKENS = 15
 """How many of the most frequent free answers are listed."""
@@ -72,16 +78,7 @@ class Infer(Experiment):
             self._open_tokens(observations, draws),
         ]
         table = pd.concat(parts, ignore_index=True)
-        summary = {
-            f"infer.{metric}": _estimate(table, metric)
-            for metric in (
-                "accuracy_raw",
-                "accuracy",
-                "chance",
-                "open_accuracy",
-                "open_label_share",
-            )
-        }
+        summary = {f"infer.{metric}": _estimate(table, metric) for metric in ACCURACIES}
         return Result(
             self.name, table, observations, summary, self._answer(summary, table), infer_charts
         )
@@ -93,41 +90,44 @@ class Infer(Experiment):
         columns = {
             "accuracy_raw": observations["predicted_raw"].to_numpy() == emotion,
             "accuracy": observations["predicted"].to_numpy() == emotion,
-            "chance": self._chance(observations),
             "open_accuracy": open_id == np.array([first[label] for label in emotion]),
             "open_label_share": np.isin(open_id, list(first.values())),
         }
-        values = np.column_stack([column.astype(float) for column in columns.values()])
-        estimates = draws.ratio(values).estimates()
+        shares = draws.ratio(np.column_stack([each.astype(float) for each in columns.values()]))
+        chance = self._chance(observations, draws)
+        names = [*columns, "chance", "above_chance"]
+        estimates = [
+            *shares.estimates(),
+            *chance.estimates(),
+            *(shares.columns([1]).minus(chance)).estimates(),
+        ]
         return pd.concat(
             [
                 estimate_rows({"emotion": [""], "predicted": [""]}, [estimate], metric)
-                for metric, estimate in zip(columns, estimates, strict=True)
+                for metric, estimate in zip(names, estimates, strict=True)
             ]
         )
 
-    def _chance(self, observations: pd.DataFrame) -> NDArray[np.float64]:
-        """Each item's chance of being right if the answers had nothing to do with the texts.
+    def _chance(self, observations: pd.DataFrame, draws: GroupBootstrap) -> RatioDraws:
+        """The accuracy expected if the answers had nothing to do with the texts.
 
-        That is how often the model gives the item's label over all items, so that the mean is the
-        accuracy expected when predictions are shuffled among items.
+        The sum over labels of how often the model gives the label times how often it is right,
+        which is the mean accuracy of the same answers shuffled among the items.
         """
-        shares = observations["predicted"].value_counts(normalize=True)
-        return np.array([float(shares.get(label, 0.0)) for label in observations["emotion"]])
+        labels = np.array(self.study.task.labels)
+        given = draws.ratio(_one_hot(observations["predicted"], labels))
+        right = draws.ratio(_one_hot(observations["emotion"], labels))
+        return given.dot(right)
 
     def _confusions(self, observations: pd.DataFrame, draws: GroupBootstrap) -> list[pd.DataFrame]:
         labels = list(self.study.task.labels)
-        emotion = observations["emotion"].to_numpy()[:, None] == np.array(labels)
+        emotion = _one_hot(observations["emotion"], np.array(labels)) > 0
         parts = []
         for suffix in ("_raw", ""):
-            predicted = observations[f"predicted{suffix}"].to_numpy()[:, None] == np.array(labels)
+            predicted = _one_hot(observations[f"predicted{suffix}"], np.array(labels)) > 0
             pairs = (emotion[:, :, None] & predicted[:, None, :]).reshape(len(observations), -1)
             given = np.repeat(emotion, len(labels), axis=1)
             cells = draws.ratio(pairs.astype(float), given.astype(float)).estimates()
-            cells = [
-                Estimate(cell.value, cell.low, cell.high, int(n))
-                for cell, n in zip(cells, given.sum(axis=0), strict=True)
-            ]
             rows = [label for label in labels for _ in labels]
             columns = labels * len(labels)
             parts.append(
@@ -158,7 +158,7 @@ class Infer(Experiment):
         accuracy, chance = summary["infer.accuracy"], summary["infer.chance"]
         shares = table[table["metric"] == "predicted_share_raw"]
         favourite = shares.sort_values("value", ascending=False).iloc[0]
-        verb = "above" if accuracy.low > chance.high else "not clearly above"
+        verb = "above" if summary["infer.above_chance"].low > 0 else "not clearly above"
         return (
             f"The model names the author's emotion for {percent(accuracy)} of the "
             f"{accuracy.n} items ({self.study.task.calibration} calibration), {verb} what its "
@@ -168,8 +168,15 @@ class Infer(Experiment):
         )
 
 
+def _one_hot(said: pd.Series[str], labels: NDArray[np.str_]) -> NDArray[np.float64]:
+    """1 where an item has a label, ``[item, label]``."""
+    return (said.to_numpy()[:, None] == labels).astype(float)
+
+
 def percent(estimate: Estimate) -> str:
     """An estimate of a share, as a percentage with its interval."""
+    if np.isnan(estimate.low):
+        return f"{estimate.value:.1%} (one author: no interval)"
     return f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
 
 

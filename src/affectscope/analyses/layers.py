@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from affectscope.analyses.study import estimate_rows
-from affectscope.stats import GroupBootstrap
-from affectscope.stats.bootstrap import RatioDraws
+from affectscope.stats import GroupBootstrap, RatioDraws
 from affectscope.vocabulary import SITES, Site
 
 

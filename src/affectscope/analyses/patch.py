@@ -26,14 +26,14 @@ from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.infer import percent
 from affectscope.analyses.layers import curves_by_layer, layer_table
 from affectscope.analyses.study import Study
-from affectscope.analyses.windows import window
+from affectscope.analyses.windows import require_count, window
 from affectscope.engine import Intervention, Replace
-from affectscope.errors import DataError
+from affectscope.errors import NotPossibleError
 from affectscope.figures import patch_charts
 from affectscope.stats import Estimate
 from affectscope.vocabulary import SITES, Site
 
-PAIRS = 32
+PAIRS = 16
 """Pairs in a unit: some seconds of work."""
 
 
@@ -50,6 +50,7 @@ class Patch(Experiment):
 
     def __init__(self, study: Study, *, pairs: int = 200, span: int = 3) -> None:
         window(0, span, study.lm.n_layers)  # refuse an even span before any work is done
+        require_count("pairs", pairs)
         self.study = study
         self.max_pairs = pairs
         self.span = span
@@ -67,7 +68,7 @@ class Patch(Experiment):
         """Items ``[pair, (source, target)]``, the same at every layer and site.
 
         Raises:
-            DataError: When the model is right on items of fewer than two emotions.
+            NotPossibleError: When the model is right on items of fewer than two emotions.
         """
         clean = self.study.clean
         return draw_pairs(clean.emotions, clean.predicted, self.max_pairs, self.study.seed)
@@ -158,7 +159,7 @@ class Patch(Experiment):
 
     def result(self, observations: pd.DataFrame) -> Result:
         """Outcomes and the recovered logit difference by layer and site; where transfer peaks."""
-        draws = self.study.bootstrap(self.pairs[:, 1])
+        draws = self.study.bootstrap(self.pairs[:, 1], second=self.pairs[:, 0])
         parts = []
         summary: dict[str, Estimate] = {}
         for metric in ("source", "target", "neither"):
@@ -206,12 +207,12 @@ def draw_pairs(
         Items ``[pair, (source, target)]``.
 
     Raises:
-        DataError: When there is no such pair.
+        NotPossibleError: When there is no such pair.
     """
     right = np.flatnonzero(emotions == predicted)
     kinds, counts = np.unique(emotions[right], return_counts=True)
     if len(kinds) < 2:
-        raise DataError(
+        raise NotPossibleError(
             f"patching needs two items of different emotions that the model gets right; it gets "
             f"{len(right)} items right, of {len(kinds)} emotion(s)",
             expected="right answers for at least two emotions",

@@ -82,6 +82,7 @@ class Probe(Experiment):
             pd.DataFrame(
                 {
                     "item": np.arange(len(emotions)),
+                    "item_id": self.study.corpus.items["item_id"].to_numpy(),
                     "site": site,
                     "layer": layer,
                     "fold": self._folds,

@@ -24,12 +24,13 @@ from affectscope.analyses.experiment import (
     finish_units,
 )
 from affectscope.data import Corpus
+from affectscope.errors import LabelError
 from affectscope.models import LanguageModel
 from affectscope.prompts import EmotionTask, LabelOffsets
 from affectscope.stats import GroupBootstrap
 from affectscope.vocabulary import SITES, Site
 
-CLEAN_ITEMS = 128
+CLEAN_ITEMS = 64
 """Items in a unit of clean passes: some seconds of work."""
 
 
@@ -51,6 +52,16 @@ class Study:
     store: UnitStore = field(default_factory=MemoryStore)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.corpus.emotions) - set(self.task.labels))
+        if unknown:
+            raise LabelError(
+                f"the corpus {self.corpus.name} has labels that the task does not: "
+                f"{', '.join(unknown)}",
+                expected=f"labels among {', '.join(self.task.labels)}",
+                remedy="make the task with labels=corpus.labels",
+            )
+
     @property
     def prompts(self) -> list[str]:
         """The prompt of every item."""
@@ -69,10 +80,18 @@ class Study:
             pass
         return CleanPasses(self, experiment.units())
 
-    def bootstrap(self, items: NDArray[np.int64]) -> GroupBootstrap:
-        """Bootstrap of observations that belong to the given items, drawn by the items' groups."""
-        groups = np.asarray(self.corpus.groups, dtype=str)[items]
-        return GroupBootstrap(tuple(groups.tolist()), seed=self.seed)
+    def bootstrap(
+        self, items: NDArray[np.int64], second: NDArray[np.int64] | None = None
+    ) -> GroupBootstrap:
+        """Bootstrap of observations that belong to items, drawn by the items' groups.
+
+        Args:
+            items: Item of every observation.
+            second: The other item, of observations that are pairs.
+        """
+        groups = np.asarray(self.corpus.groups, dtype=str)
+        other = () if second is None else tuple(groups[second].tolist())
+        return GroupBootstrap(tuple(groups[items].tolist()), seed=self.seed, second=other)
 
 
 class CleanExperiment(Experiment):
@@ -107,8 +126,7 @@ class CleanExperiment(Experiment):
         study = self.study
         start, stop = unit.key["items"]
         states = study.lm.capture(study.prompts[start:stop])
-        logits = study.lm.unembed(states.final)
-        answers = logits.argmax(dim=-1).tolist()
+        answers = study.lm.unembed(states.final).argmax(dim=-1).tolist()
         items = study.corpus.items.iloc[start:stop]
         table = pd.DataFrame(
             {
@@ -119,8 +137,9 @@ class CleanExperiment(Experiment):
                 "open_token": [study.lm.tokenizer.decode([token]) for token in answers],
             }
         )
-        for label, token in zip(study.task.labels, study.task.label_ids, strict=True):
-            table[f"logit.{label}"] = logits[:, token].numpy()
+        label_logits = study.lm.unembed(states.final, study.task.label_ids)
+        for column, label in enumerate(study.task.labels):
+            table[f"logit.{label}"] = label_logits[:, column].numpy()
         arrays = {
             f"{site}.{layer}": np.ascontiguousarray(states.at(site, layer).numpy())
             for layer in states.layers
@@ -175,16 +194,20 @@ class CleanPasses:
         )
 
     def all_activations(self, items: NDArray[np.int64]) -> Float[Tensor, "item layer site d_model"]:
-        """Activations of some items at every layer and site."""
-        layers = range(self._study.lm.n_layers)
-        stacked = np.stack(
-            [
-                np.stack([self.activations(site, layer)[items] for site in SITES], axis=1)
-                for layer in layers
-            ],
-            axis=1,
-        )
-        return torch.from_numpy(stacked)
+        """Activations of some items at every layer and site, read from their units only."""
+        lm = self._study.lm
+        chosen = torch.empty((len(items), lm.n_layers, len(SITES), lm.d_model))
+        for unit in self._units:
+            start, stop = unit.key["items"]
+            rows = np.flatnonzero((items >= start) & (items < stop))
+            if not len(rows):
+                continue
+            arrays = self._study.store.read_arrays(unit)
+            for layer in range(lm.n_layers):
+                for j, site in enumerate(SITES):
+                    values = arrays[f"{site}.{layer}"][items[rows] - start]
+                    chosen[torch.from_numpy(rows), layer, j] = torch.tensor(values)
+        return chosen
 
 
 def estimate_rows(keys: Mapping[str, list[Any]], values: list[Any], metric: str) -> pd.DataFrame:

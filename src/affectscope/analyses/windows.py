@@ -5,6 +5,16 @@ from __future__ import annotations
 from affectscope.errors import UsageError
 
 
+def require_count(what: str, count: int | None) -> None:
+    """Raise :class:`UsageError` for a number below one."""
+    if count is not None and count < 1:
+        raise UsageError(
+            f"{count} {what} were asked for",
+            expected=f"one or more {what}",
+            remedy="give a larger number",
+        )
+
+
 def window(centre: int, span: int, n_layers: int) -> list[int]:
     """The layers of a window, cut at the model's first and last layer.
 

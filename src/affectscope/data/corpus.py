@@ -83,9 +83,23 @@ class Corpus:
             raise DataError(
                 f"no item of {self.name} is left: {reason}",
                 expected="at least one item that can be used",
-                remedy="use another corpus",
+                remedy="use another corpus or another template",
             )
         return replace(self, items=left, dropped=(*self.dropped, DroppedRows(reason, len(rows))))
+
+    def without_texts(self, texts: Collection[str]) -> Corpus:
+        """The corpus without the items that have one of these texts.
+
+        Args:
+            texts: Such as the examples in a prompt; compared without regard to case, punctuation
+                and spacing.
+
+        Raises:
+            DataError: Nothing is left.
+        """
+        keys = {text_key(text) for text in texts}
+        rows = [row for row, text in enumerate(self.texts) if text_key(text) in keys]
+        return self.without(rows, "the text is an example in the prompt")
 
     def sample(self, limit: int | None, seed: int, exclude_texts: Collection[str] = ()) -> Corpus:
         """A random part of the corpus in random order, with the emotions in proportion.
@@ -112,25 +126,9 @@ class Corpus:
                 expected="a limit of at least 1",
                 remedy="give a larger --limit, or none to use the whole corpus",
             )
-        excluded = {text_key(text) for text in exclude_texts}
-        usable = np.array([text_key(text) not in excluded for text in self.texts], dtype=bool)
-        if not usable.any():
-            raise DataError(
-                f"no item of {self.name} is left: every text is an example in the prompt",
-                expected="texts other than the examples",
-                remedy="use another template or another corpus",
-            )
-        candidates = np.flatnonzero(usable)
-        chosen = _stratified(self.items["emotion"].to_numpy(dtype=object)[candidates], limit, seed)
-        n_excluded = len(self) - len(candidates)
-        left_out = (
-            (DroppedRows("the text is an example in the prompt", n_excluded),) if n_excluded else ()
-        )
-        return replace(
-            self,
-            items=self.items.iloc[candidates[chosen]].reset_index(drop=True),
-            dropped=self.dropped + left_out,
-        )
+        usable = self.without_texts(exclude_texts)
+        chosen = _stratified(usable.items["emotion"].to_numpy(dtype=object), limit, seed)
+        return replace(usable, items=usable.items.iloc[chosen].reset_index(drop=True))
 
 
 def _stratified(emotions: np.ndarray, limit: int | None, seed: int) -> np.ndarray:

@@ -17,8 +17,8 @@ from affectscope.engine.interventions import (
     Replace,
     Zero,
 )
-from affectscope.engine.reading import PrefixReader
-from affectscope.engine.sweep import Path, Sweep, intervene
+from affectscope.engine.reading import PromptReader
+from affectscope.engine.sweep import Sweep, intervene
 
 __all__ = [
     "Add",
@@ -27,10 +27,9 @@ __all__ = [
     "Mean",
     "ModelAccess",
     "Noise",
-    "Path",
-    "PrefixReader",
     "ProjectOut",
     "Prompt",
+    "PromptReader",
     "Replace",
     "States",
     "Sweep",

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from affectscope.errors import LayerError
+from affectscope.errors import InterventionError, LayerError, ModelError, PromptError
 from affectscope.vocabulary import Site
 
 HookFunction = Callable[[Tensor], Tensor | None]
@@ -55,6 +55,15 @@ class ModelAccess:
         """Type of the activations."""
         return next(self.embedding.parameters()).dtype
 
+    def check_site(self, site: str) -> None:
+        """Raise :class:`InterventionError` for a site that is not in the map."""
+        if site not in self.sites:
+            raise InterventionError(
+                f"there is no site {site!r}",
+                expected=f"one of {', '.join(self.sites)}",
+                remedy="name one of these sites",
+            )
+
     def check_layer(self, layer: int) -> None:
         """Raise :class:`LayerError` for a layer the model does not have."""
         if not 0 <= layer < self.n_layers:
@@ -70,15 +79,28 @@ class ModelAccess:
         """Logits of some tokens (all when none are named), in float32.
 
         Only the asked rows of the unembedding are multiplied, which is what makes scoring 13 labels
-        of a vocabulary of 50,000 nearly free.
+        of a vocabulary of 50,000 nearly free; and they are multiplied in float32, since 16 bits
+        would round logits to steps that tie labels.
+
+        Raises:
+            ModelError: When a logit is not a finite number.
         """
         if token_ids is None:
-            logits: Tensor = self.unembedding(hidden)
-            return logits.float()
-        rows = torch.as_tensor(token_ids, device=hidden.device)
-        weight = self.unembedding.get_parameter("weight")[rows]
-        bias = getattr(self.unembedding, "bias", None)
-        return nn.functional.linear(hidden, weight, None if bias is None else bias[rows]).float()
+            logits: Tensor = self.unembedding(hidden).float()
+        else:
+            weight = self.unembedding.get_parameter("weight")
+            rows = _known_tokens(token_ids, len(weight)).to(weight.device)
+            bias = getattr(self.unembedding, "bias", None)
+            logits = nn.functional.linear(
+                hidden.float(), weight[rows].float(), None if bias is None else bias[rows].float()
+            )
+        if not bool(logits.isfinite().all()):
+            raise ModelError(
+                f"the model's logits are not finite numbers (in {self.dtype})",
+                expected="finite logits",
+                remedy="try --dtype float32; if that does not help, the weights are damaged",
+            )
+        return logits
 
     @contextmanager
     def hooks(self, functions: Mapping[tuple[int, Site], HookFunction]) -> Iterator[None]:
@@ -96,6 +118,17 @@ class ModelAccess:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _known_tokens(token_ids: Sequence[int], vocabulary: int) -> Tensor:
+    rows = torch.as_tensor(list(token_ids), dtype=torch.long)
+    if not len(rows) or int(rows.min()) < 0 or int(rows.max()) >= vocabulary:
+        raise PromptError(
+            f"the token ids {list(token_ids)} cannot be scored",
+            expected=f"at least one, each from 0 to {vocabulary - 1}",
+            remedy="take them from the tokenizer, or from EmotionTask.label_ids",
+        )
+    return rows
 
 
 def _as_forward_hook(function: HookFunction) -> Callable[[nn.Module, Any, Any], Any]:

@@ -8,34 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from affectscope.errors import PromptError
+from affectscope.prompts.tokens import Tokenizer, prompt_ids
 
 Prompt = str | Sequence[int]
 """A prompt as text, or already as token ids."""
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """The part of a tokenizer that is used here."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text, with the special tokens the tokenizer adds at its start."""
-
-
-def encode_all(tokenizer: Encoder, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+def encode_all(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
     """Token ids of every prompt.
 
     Raises:
         PromptError: For a prompt without tokens.
     """
     encoded = [
-        tuple(tokenizer.encode(prompt) if isinstance(prompt, str) else prompt) for prompt in prompts
+        tuple(prompt_ids(tokenizer, prompt) if isinstance(prompt, str) else prompt)
+        for prompt in prompts
     ]
     empty = [index for index, ids in enumerate(encoded) if not ids]
     if empty or not encoded:

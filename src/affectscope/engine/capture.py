@@ -9,13 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from affectscope.engine.batching import Batch, common_prefix_length, length_batches
-from affectscope.engine.reading import PrefixReader
+from affectscope.engine.batching import Batch
+from affectscope.engine.reading import PromptReader
 from affectscope.errors import PromptError
 from affectscope.vocabulary import Site
-
-CAPTURE_TOKENS = 2048
-"""Tokens in one capturing pass: enough to keep the matrix products busy."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,12 @@ class States:
 
 def check_positions(encoded: Sequence[Sequence[int]], positions: Sequence[int]) -> None:
     """Raise :class:`PromptError` when a position lies outside some prompt."""
+    if not positions:
+        raise PromptError(
+            "no positions were given",
+            expected="at least one, such as -1 for the last token",
+            remedy="leave positions out to get the last token",
+        )
     shortest = min(range(len(encoded)), key=lambda index: len(encoded[index]))
     for position in positions:
         if not -len(encoded[shortest]) <= position <= -1:
@@ -55,7 +58,7 @@ def check_positions(encoded: Sequence[Sequence[int]], positions: Sequence[int]) 
 
 @torch.no_grad()
 def capture(
-    reader: PrefixReader,
+    reader: PromptReader,
     encoded: Sequence[tuple[int, ...]],
     *,
     sites: Sequence[Site],
@@ -76,24 +79,17 @@ def capture(
     Raises:
         PromptError: For a position outside a prompt.
         LayerError: For a layer the model does not have.
+        InterventionError: For a site that does not exist.
     """
     check_positions(encoded, positions)
     access = reader.access
-    keep = max(-position for position in positions)
-    n_prefix = common_prefix_length(encoded, keep)
-    prefix_ids = encoded[0][:n_prefix]
-    if n_prefix:
-        reader.prefix(prefix_ids)
+    for site in sites:
+        access.check_site(site)
+    prefix = reader.prefix(encoded, keep=max(-position for position in positions))
     shape = (len(encoded), len(layers), len(sites), len(positions), access.d_model)
     tensor = torch.empty(shape, dtype=torch.float32)
     final = torch.empty((len(encoded), access.d_model), dtype=torch.float32)
-    for batch in length_batches(
-        encoded,
-        prefix=n_prefix,
-        max_prompts=max_prompts,
-        max_tokens=CAPTURE_TOKENS,
-        device=access.device,
-    ):
+    for batch in reader.batches(encoded, prefix, max_prompts):
         rows = torch.tensor(batch.rows)
         functions = {
             (layer, site): _store(tensor[:, i, j], rows, batch, positions)
@@ -101,7 +97,7 @@ def capture(
             for j, site in enumerate(sites)
         }
         with access.hooks(functions):
-            hidden, _ = reader.read(batch, prefix_ids)
+            hidden, _ = reader.read(batch, prefix)
         final[rows] = at_positions(hidden, batch, (-1,))[:, 0].float().cpu()
     return States(tensor, final, tuple(layers), tuple(sites), tuple(positions))
 

@@ -134,6 +134,15 @@ class Noise(Edit):
 
     seed: int = field(kw_only=True)
 
+    def check(self, n_prompts: int, d_model: int) -> None:
+        """Raise :class:`InterventionError` for a negative seed."""
+        if self.seed < 0:
+            raise InterventionError(
+                f"the seed {self.seed} of the noise is negative",
+                expected="a whole number, 0 or more",
+                remedy="choose another seed",
+            )
+
     def apply(
         self, activation: Float[Tensor, "row d_model"], where: Where
     ) -> Float[Tensor, "row d_model"]:

@@ -1,13 +1,13 @@
 """Step 1, read once: the shared prefix of all prompts, then each prompt's own tokens.
 
-The keys and values of the prefix are computed once and stay for later calls with the same prefix;
-the prompts of a batch attend to them through a 4-D mask, as they do to their own earlier tokens.
+The keys and values of the prefix are computed once for a call; the prompts attend to them through
+a 4-D mask, as they do to their own earlier tokens.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,12 +15,13 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from affectscope.engine.access import ModelAccess
-from affectscope.engine.batching import Batch
+from affectscope.engine.batching import Batch, common_prefix_length, length_batches
 
 KeysValues = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, each ``[prompt, kv_head, token, d_head]``."""
 
-PREFIXES_KEPT = 4
+PASS_TOKENS = 2048
+"""Most tokens in one pass over prompts: enough to keep the matrix products busy."""
 
 
 def additive_mask(
@@ -34,54 +35,82 @@ def additive_mask(
     return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
 
 
-def cache_from(keys_values: KeysValues, n_prompts: int) -> DynamicCache:
-    """A cache of the given keys and values, for so many prompts."""
-    return DynamicCache(
-        [
-            (keys.expand(n_prompts, -1, -1, -1), values.expand(n_prompts, -1, -1, -1))
-            for keys, values in keys_values
-        ]
-    )
+@dataclass(frozen=True)
+class Prefix:
+    """What the prompts of a call share at their beginning, read."""
+
+    n_tokens: int
+    """How many tokens; 0 when nothing is shared."""
+    keys_values: KeysValues
+
+    def cache(self, n_prompts: int) -> DynamicCache:
+        """A cache of the prefix, for so many prompts."""
+        return DynamicCache(
+            [
+                (keys.expand(n_prompts, -1, -1, -1), values.expand(n_prompts, -1, -1, -1))
+                for keys, values in self.keys_values
+            ]
+        )
 
 
-class PrefixReader:
-    """Runs prompts through the backbone, the shared prefix once.
+NOTHING = Prefix(0, [])
+
+
+@dataclass(frozen=True)
+class PromptReader:
+    """Runs prompts through the backbone.
 
     Args:
         access: The model.
+        plain: Run every prompt alone, by a pass without prefix, mask or padding: slow, and right
+            whatever the model does with those.
     """
 
-    def __init__(self, access: ModelAccess) -> None:
-        self.access = access
-        self._prefixes: OrderedDict[tuple[int, ...], KeysValues] = OrderedDict()
+    access: ModelAccess
+    plain: bool = False
 
-    def prefix(self, ids: Sequence[int]) -> KeysValues:
-        """Keys and values of a prefix, computed at most once while it stays in use."""
-        key = tuple(ids)
-        if key not in self._prefixes:
-            cache = DynamicCache()
-            tokens = torch.tensor([key], device=self.access.device)
-            self.access.backbone(input_ids=tokens, past_key_values=cache, use_cache=True)
-            self._prefixes[key] = [(layer.keys, layer.values) for layer in cache.layers]
-            if len(self._prefixes) > PREFIXES_KEPT:
-                self._prefixes.popitem(last=False)
-        self._prefixes.move_to_end(key)
-        return self._prefixes[key]
+    @torch.no_grad()
+    def prefix(self, encoded: Sequence[Sequence[int]], keep: int) -> Prefix:
+        """Read what the prompts share, leaving each at least ``keep`` tokens of its own.
+
+        It is read anew for every call, so that a change of the model between calls counts.
+        """
+        n_tokens = 0 if self.plain else common_prefix_length(encoded, keep)
+        if not n_tokens:
+            return NOTHING
+        cache = DynamicCache()
+        tokens = torch.tensor([list(encoded[0][:n_tokens])], device=self.access.device)
+        self.access.backbone(input_ids=tokens, past_key_values=cache, use_cache=True)
+        return Prefix(n_tokens, [(layer.keys, layer.values) for layer in cache.layers])
+
+    def batches(
+        self, encoded: Sequence[Sequence[int]], prefix: Prefix, max_prompts: int
+    ) -> Iterator[Batch]:
+        """The prompts in batches of similar length, without the prefix."""
+        return length_batches(
+            encoded,
+            prefix=prefix.n_tokens,
+            max_prompts=1 if self.plain else max_prompts,
+            max_tokens=PASS_TOKENS,
+            device=self.access.device,
+        )
 
     @torch.no_grad()
     def read(
-        self, batch: Batch, prefix_ids: Sequence[int]
+        self, batch: Batch, prefix: Prefix
     ) -> tuple[Float[Tensor, "prompt token d_model"], DynamicCache]:
         """The normalised last hidden states of a batch, and the cache of prefix and batch.
 
-        Hooks that are on see the batch's own tokens; when the prefix is not yet read, it is read
-        here, so put hooks on only after :meth:`prefix`.
+        Hooks that are on see the batch's own tokens. A plain pass leaves the cache empty.
         """
+        if self.plain:
+            output = self.access.backbone(input_ids=batch.ids, use_cache=False)
+            return output.last_hidden_state, DynamicCache()
         n_prompts, n_tokens = batch.ids.shape
-        n_prefix = len(prefix_ids)
-        cache = cache_from(self.prefix(prefix_ids), n_prompts) if n_prefix else DynamicCache()
-        positions = torch.arange(n_prefix, n_prefix + n_tokens, device=batch.ids.device)
-        keys = torch.arange(n_prefix + n_tokens, device=batch.ids.device)
+        start, device = prefix.n_tokens, batch.ids.device
+        cache = prefix.cache(n_prompts) if start else DynamicCache()
+        positions = torch.arange(start, start + n_tokens, device=device)
+        keys = torch.arange(start + n_tokens, device=device)
         allowed = (keys[None, :] <= positions[:, None]).expand(n_prompts, -1, -1)
         output = self.access.backbone(
             input_ids=batch.ids,

@@ -13,14 +13,13 @@ reach earlier tokens (attention is causal), so only the last token has to be com
    and nothing else.
 
 An intervention that edits an earlier token runs as full passes, one sequence for each prompt and
-intervention (:func:`_full_passes`); so does everything when the model failed its self-check.
+intervention (:func:`_full_passes`); so does everything when the reader is a plain one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -28,15 +27,12 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from affectscope.engine.access import ModelAccess
-from affectscope.engine.batching import Batch, common_prefix_length, length_batches
+from affectscope.engine.batching import Batch
 from affectscope.engine.capture import at_positions, check_positions
 from affectscope.engine.interventions import Edit, Intervention, Where
-from affectscope.engine.reading import PrefixReader, additive_mask
+from affectscope.engine.reading import NOTHING, PromptReader, additive_mask
 from affectscope.errors import EditNeverFiredError
 from affectscope.vocabulary import Site
-
-Path = Literal["sweep", "full pass"]
-"""How interventions are computed."""
 
 SIBLINGS = 256
 """Most siblings of one prompt in a pass: beyond it, attention's sibling-by-sibling mask costs."""
@@ -71,12 +67,11 @@ class _Application:
 
 @torch.no_grad()
 def intervene(
-    reader: PrefixReader,
+    reader: PromptReader,
     encoded: Sequence[tuple[int, ...]],
     interventions: Sequence[Intervention],
     *,
     label_ids: Sequence[int],
-    path: Path = "sweep",
     max_rows: int = ROWS,
 ) -> Sweep:
     """Label logits of every prompt under every intervention.
@@ -86,7 +81,6 @@ def intervene(
         encoded: Token ids of every prompt.
         interventions: What to change; each counterfactual is independent of the others.
         label_ids: Token ids to score.
-        path: Compute all interventions as full passes with ``"full pass"``.
         max_rows: Most counterfactual sequences in one pass.
 
     Raises:
@@ -100,30 +94,25 @@ def intervene(
     clean = torch.empty((n, len(label_ids)), dtype=torch.float32)
     hits: dict[tuple[int, int], int] = {}
     branching = [
-        i for i, item in enumerate(interventions) if item.at_last_token and path == "sweep"
+        i for i, item in enumerate(interventions) if item.at_last_token and not reader.plain
     ]
     full = sorted(set(range(k)) - set(branching))
-    n_prefix = common_prefix_length(encoded, keep=1)
-    prefix_ids = encoded[0][:n_prefix]
-    per_prompt = max(1, min(len(branching), SIBLINGS))
-    for batch in length_batches(
-        encoded,
-        prefix=n_prefix,
-        max_prompts=max(1, max_rows // per_prompt),
-        max_tokens=2048,
-        device=access.device,
-    ):
-        hidden, cache = reader.read(batch, prefix_ids)
+    prefix = reader.prefix(encoded, keep=1)
+    size = max(1, min(SIBLINGS, max_rows, len(branching)))
+    chunks = [branching[start : start + size] for start in range(0, len(branching), size)]
+    for batch in reader.batches(encoded, prefix, max_prompts=max(1, max_rows // size)):
+        hidden, cache = reader.read(batch, prefix)
         rows = torch.tensor(batch.rows)
         last = at_positions(hidden, batch, (-1,))[:, 0]
         clean[rows] = access.unembed(last, label_ids).cpu()
-        chunks = [branching[s : s + SIBLINGS] for s in range(0, len(branching), SIBLINGS)]
         for chunk in chunks:
-            siblings = _Siblings(batch, n_prefix, encoded, [(i, interventions[i]) for i in chunk])
+            siblings = _Siblings(
+                batch, prefix.n_tokens, encoded, [(i, interventions[i]) for i in chunk]
+            )
             scored = siblings.run(access, cache, hits)
             logits[rows[:, None], torch.tensor(chunk)] = access.unembed(scored, label_ids).cpu()
     for row, column, scored in _full_passes(
-        access, encoded, [(i, interventions[i]) for i in full], hits, max_rows
+        reader, encoded, [(i, interventions[i]) for i in full], hits, max_rows
     ):
         logits[row, column] = access.unembed(scored, label_ids).cpu()
     return Sweep(logits, clean, _count_hits(interventions, hits))
@@ -244,7 +233,7 @@ class _Siblings:
 
 
 def _full_passes(
-    access: ModelAccess,
+    reader: PromptReader,
     encoded: Sequence[tuple[int, ...]],
     interventions: Sequence[tuple[int, Intervention]],
     hits: dict[tuple[int, int], int],
@@ -257,18 +246,11 @@ def _full_passes(
     """
     pairs = [(prompt, item) for prompt in range(len(encoded)) for item in interventions]
     sequences = [encoded[prompt] for prompt, _ in pairs]
-    reader = PrefixReader(access)
-    for batch in (
-        length_batches(
-            sequences, prefix=0, max_prompts=max_rows, max_tokens=2048, device=access.device
-        )
-        if pairs
-        else ()
-    ):
+    for batch in reader.batches(sequences, NOTHING, max_rows) if pairs else ():
         members = [pairs[row] for row in batch.rows]
         applications = list(_whole_sequence_applications(batch, members, encoded))
-        with access.hooks(_edit_hooks(applications, hits)):
-            hidden, _ = reader.read(batch, ())
+        with reader.access.hooks(_edit_hooks(applications, hits)):
+            hidden, _ = reader.read(batch, NOTHING)
         yield (
             [prompt for prompt, _ in members],
             [item[0] for _, item in members],

@@ -14,9 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from affectscope.engine import (
     Intervention,
-    Path,
-    PrefixReader,
     Prompt,
+    PromptReader,
     States,
     Sweep,
     capture,
@@ -31,6 +30,9 @@ from affectscope.vocabulary import SITES, Site
 
 log = logging.getLogger(__name__)
 
+Engine = Literal["sweep", "full pass"]
+"""How prompts and interventions are computed."""
+
 BatchSize = int | Literal["auto"]
 """Most prompts (or counterfactuals) in one pass; ``"auto"`` leaves it to the engine."""
 
@@ -44,13 +46,16 @@ class LanguageModel:
 
     pretrained: Pretrained
     """The Hugging Face model and tokenizer, and where they came from."""
-    reader: PrefixReader
-    """Runs prompts, keeping the shared prefix."""
-    engine: Path
-    """``"sweep"``, or ``"full pass"`` for a model that failed its self-check."""
+    reader: PromptReader
+    """Runs prompts."""
     checks: tuple[Check, ...]
     """What the self-check at load found."""
     batch_size: BatchSize = "auto"
+
+    @property
+    def engine(self) -> Engine:
+        """``"sweep"``, or ``"full pass"`` for a model that failed its self-check."""
+        return "full pass" if self.reader.plain else "sweep"
 
     @property
     def model(self) -> PreTrainedModel:
@@ -129,6 +134,7 @@ class LanguageModel:
 
         Raises:
             LayerError: For a layer the model does not have.
+            InterventionError: For a site that does not exist.
             PromptError: For an empty prompt, or a position outside one.
         """
         chosen = tuple(range(self.n_layers)) if layers == "all" else tuple(layers)
@@ -174,7 +180,6 @@ class LanguageModel:
             self.encode(prompts),
             interventions,
             label_ids=label_ids,
-            path=self.engine,
             **limit,
         )
 
@@ -216,7 +221,9 @@ def from_pretrained(
 ) -> LanguageModel:
     """Put a loaded Hugging Face model under the house's vocabulary and check it.
 
-    A model that fails the self-check runs on full passes, with a warning that says so.
+    A model whose scores depend on how prompts are batched, or on the branching of interventions,
+    runs on plain full passes, with a warning that says so. One whose sites or edits are not what
+    they are said to be, or that gives no numbers, is refused: slower passes would not mend that.
 
     Args:
         pretrained: The model and tokenizer.
@@ -225,21 +232,26 @@ def from_pretrained(
 
     Raises:
         UnsupportedArchitectureError: For a family that is not in the map of sites.
-        SelfCheckError: A failed check, when ``strict``.
+        SelfCheckError: A failed check that full passes do not mend; any failed check, when
+            ``strict``.
     """
-    reader = PrefixReader(access_for(pretrained.model))
-    checks = self_check(reader, pretrained.tokenizer)
+    access = access_for(pretrained.model)
+    checks = self_check(access, pretrained.tokenizer)
     failed = [check for check in checks if not check.passed]
-    if failed and strict:
+    fatal = [check for check in failed if not check.mended_by_full_passes]
+    if fatal or (failed and strict):
         raise SelfCheckError(
-            "the model failed its self-check: " + "; ".join(str(check) for check in failed),
+            "the model failed its self-check: " + "; ".join(map(str, fatal or failed)),
             expected="every check to pass",
-            remedy="run without --strict to use full passes, which are slower",
+            remedy="correct the family's entry in the map of sites, or the model's files"
+            if fatal
+            else "run without --strict to use full passes, which are slower",
         )
     for check in failed:
         log.warning("self-check failed, falling back to full passes: %s", check)
-    path: Path = "full pass" if failed else "sweep"
-    return LanguageModel(pretrained, reader, path, tuple(checks), batch_size)
+    return LanguageModel(
+        pretrained, PromptReader(access, plain=bool(failed)), tuple(checks), batch_size
+    )
 
 
 def load_model(

@@ -1,7 +1,9 @@
 """The load-time self-check: does the engine see this model as it is?
 
 Run on the user's own model, on a few short prompts. Each check compares the engine with the plain
-Hugging Face model, or an identity of the residual stream; the tolerance depends on the dtype.
+Hugging Face model, or an identity of the residual stream. The tolerance depends on the dtype, and
+is raised to three times what the plain model differs from itself between a batch and single
+prompts: in 16 bits that rounding grows with depth, and is no fault of the engine.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from affectscope.engine import (
     Edit,
     Intervention,
     ModelAccess,
-    PrefixReader,
+    PromptReader,
     Replace,
     Zero,
     capture,
     encode_all,
     intervene,
 )
-from affectscope.engine.batching import Encoder
+from affectscope.prompts.tokens import Tokenizer
 
 TEXTS = (
     "How does the writer see it? I missed the last bus home. Answer:",
@@ -53,6 +55,8 @@ class Check:
     """The largest that passes."""
     detail: str
     """What was compared."""
+    mended_by_full_passes: bool
+    """Whether plain full passes would be right all the same."""
 
     def __str__(self) -> str:
         return (
@@ -61,55 +65,85 @@ class Check:
         )
 
 
-def self_check(reader: PrefixReader, tokenizer: PreTrainedTokenizerBase) -> list[Check]:
+def self_check(access: ModelAccess, tokenizer: PreTrainedTokenizerBase) -> list[Check]:
     """Check that the engine reads and edits the model as plain full passes do.
 
     Args:
-        reader: The model.
+        access: The model.
         tokenizer: Its tokenizer.
 
     Returns:
         The checks, passed or not; a difference that is not a number does not pass.
     """
-    return check_encoded(reader, encode_all(_encoder(tokenizer), TEXTS))
+    return check_encoded(access, encode_all(_encoder(tokenizer), TEXTS))
 
 
-def _encoder(tokenizer: PreTrainedTokenizerBase) -> Encoder:
-    encoder: Encoder = tokenizer
+def _encoder(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    encoder: Tokenizer = tokenizer
     return encoder
 
 
-def check_encoded(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> list[Check]:
+def check_encoded(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> list[Check]:
     """The self-check on given prompts (token ids)."""
-    access = reader.access
-    tolerance = TOLERANCES.get(access.dtype, 1e-1)
-    questions: list[tuple[str, str, Callable[[], float]]] = [
+    base = TOLERANCES.get(access.dtype, 1e-1)
+    questions: list[tuple[str, str, bool, Callable[[], float]]] = [
         (
             "residual stream",
             "each block's input plus attn_out plus mlp_out against resid_post",
+            False,
             lambda: _residual_difference(access, encoded),
+        ),
+        (
+            "edits",
+            "zeroing and replacing each site, the engine's full pass against plain hooks",
+            False,
+            lambda: _edit_difference(access, encoded),
         ),
         (
             "clean scores",
             "the engine's batch with shared prefix and padding against one plain pass per prompt",
-            lambda: _clean_difference(reader, encoded),
+            True,
+            lambda: _clean_difference(access, encoded),
         ),
         (
             "branched scores",
             "siblings of the last token against a full pass for each intervention",
-            lambda: _branch_difference(reader, encoded),
-        ),
-        (
-            "edits",
-            "zeroing and replacing each site, engine's full pass against plain hooks",
-            lambda: _edit_difference(reader, encoded),
+            True,
+            lambda: _branch_difference(access, encoded),
         ),
     ]
+    plain = torch.stack([_plain_logits(access, ids) for ids in encoded])
+    if not bool(plain.isfinite().all()):
+        detail = f"the plain model's logits in {access.dtype} are finite numbers"
+        return [Check("plain scores", False, float("nan"), base, detail, False)]
+    tolerance = max(base, 3 * _own_difference(access, encoded, plain))
     checks = []
-    for name, detail, measure in questions:
+    for name, detail, mended, measure in questions:
         value = measure()
-        checks.append(Check(name, value <= tolerance, value, tolerance, detail))
+        checks.append(Check(name, value <= tolerance, value, tolerance, detail, mended))
     return checks
+
+
+@torch.no_grad()
+def _own_difference(
+    access: ModelAccess, encoded: Sequence[tuple[int, ...]], plain: Tensor
+) -> float:
+    """How much the plain model differs between single prompts and an ordinary padded batch.
+
+    In float32 the tolerance stands by itself, so that a real fault cannot raise it.
+    """
+    if access.dtype == torch.float32:
+        return 0.0
+    width = max(map(len, encoded))
+    ids = [[*tokens, *[tokens[-1]] * (width - len(tokens))] for tokens in encoded]
+    mask = [[1] * len(tokens) + [0] * (width - len(tokens)) for tokens in encoded]
+    logits = access.model(
+        input_ids=torch.tensor(ids, device=access.device),
+        attention_mask=torch.tensor(mask, device=access.device),
+        use_cache=False,
+    ).logits
+    batched = torch.stack([logits[row, len(tokens) - 1] for row, tokens in enumerate(encoded)])
+    return _relative(batched, plain)
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
@@ -162,9 +196,8 @@ def _plain_logits(access: ModelAccess, ids: Sequence[int]) -> Tensor:
     return logits.float().cpu()
 
 
-def _clean_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> float:
-    access = reader.access
-    states = capture(reader, encoded, sites=("resid_post",), layers=(0,))
+def _clean_difference(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> float:
+    states = capture(PromptReader(access), encoded, sites=("resid_post",), layers=(0,))
     with torch.no_grad():
         ours = access.unembed(states.final.to(device=access.device, dtype=access.dtype))
     plain = torch.stack([_plain_logits(access, ids) for ids in encoded])
@@ -186,17 +219,16 @@ def _trials(access: ModelAccess) -> list[Edit]:
     ]
 
 
-def _branch_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> float:
-    interventions = [Intervention([edit]) for edit in _trials(reader.access)]
-    labels = list(range(N_LABELS))
-    ours = intervene(reader, encoded, interventions, label_ids=labels)
-    full = intervene(reader, encoded, interventions, label_ids=labels, path="full pass")
+def _branch_difference(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> float:
+    interventions = [Intervention([edit]) for edit in _trials(access)]
+    sweep, plain = PromptReader(access), PromptReader(access, plain=True)
+    ours = intervene(sweep, encoded, interventions, label_ids=range(N_LABELS))
+    full = intervene(plain, encoded, interventions, label_ids=range(N_LABELS))
     return max(_relative(ours.logits, full.logits), _relative(ours.clean, full.clean))
 
 
 @torch.no_grad()
-def _edit_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -> float:
-    access = reader.access
+def _edit_difference(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> float:
     ids = encoded[0]
     value = torch.linspace(-1, 1, access.d_model)
     places = [(site, layer) for layer in _trial_layers(access) for site in access.sites]
@@ -207,11 +239,10 @@ def _edit_difference(reader: PrefixReader, encoded: Sequence[tuple[int, ...]]) -
         for edit in (Zero(site, layer), Replace(site, layer, value=value))
     ]
     ours = intervene(
-        reader,
+        PromptReader(access, plain=True),
         [ids],
         [Intervention([edit]) for edit in edits],
         label_ids=range(N_LABELS),
-        path="full pass",
     ).logits[0]
     plain = torch.stack(
         [

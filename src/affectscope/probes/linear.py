@@ -54,6 +54,17 @@ def probe_out_of_fold(
         warnings.simplefilter("always", ConvergenceWarning)
         for fold in np.unique(folds):
             test = folds == fold
-            predicted[test] = fit_linear_probe(X[~test], labels[~test]).predict(X[test])
-    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+            seen = np.unique(labels[~test])
+            if len(seen) == 1:  # nothing to tell apart: the only label known is the answer
+                predicted[test] = seen[0]
+            else:
+                predicted[test] = fit_linear_probe(X[~test], labels[~test]).predict(X[test])
+    converged = True
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            converged = False
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
     return predicted, converged

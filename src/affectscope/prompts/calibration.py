@@ -68,11 +68,12 @@ def fit_offsets(kind: Calibration, unlabelled: Float[Tensor, "prompt label"]) ->
     check_calibration(kind)
     if kind == "none":
         return LabelOffsets(kind, torch.zeros(unlabelled.shape[-1]))
-    if len(unlabelled) == 0:
+    needed = 2 if kind == "batch" else 1
+    if len(unlabelled) < needed:
         raise PromptError(
-            f"{kind} calibration has no prompts to fit on",
-            expected="at least one unlabelled prompt",
-            remedy="give texts, or use calibration 'none'",
+            f"{kind} calibration has {len(unlabelled)} prompts to fit on",
+            expected=f"at least {needed}; on a single text, batch calibration would leave nothing",
+            remedy="give more texts, or use calibration 'content-free' or 'none'",
         )
     log_p = unlabelled.double().log_softmax(dim=-1)
     if kind == "batch":

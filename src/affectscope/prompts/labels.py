@@ -8,20 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from affectscope.errors import PromptError
-
-
-@runtime_checkable
-class Tokenizer(Protocol):
-    """The part of a Hugging Face tokenizer that is used here."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text."""
-
-    def decode(self, token_ids: list[int]) -> str:
-        """Text of token ids."""
+from affectscope.prompts.tokens import Tokenizer, prompt_ids
 
 
 @dataclass(frozen=True)
@@ -55,12 +45,19 @@ def audit_labels(tokenizer: Tokenizer, prompt: str, labels: Sequence[str]) -> li
 
     Raises:
         PromptError: When a label changes how the prompt itself is tokenised, so that the prompt's
-            last position does not predict it.
+            last position does not predict it; for fewer than two labels, an empty or a repeated
+            one.
     """
-    start = tokenizer.encode(prompt)
+    if len(labels) < 2 or len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
+        raise PromptError(
+            f"these labels cannot be told apart: {', '.join(map(repr, labels)) or 'none'}",
+            expected="two or more different labels, none of them empty",
+            remedy="give each label once",
+        )
+    start = prompt_ids(tokenizer, prompt)
     written: dict[str, tuple[int, ...]] = {}
     for label in labels:
-        whole = tokenizer.encode(f"{prompt} {label}")
+        whole = prompt_ids(tokenizer, f"{prompt} {label}")
         ids = whole[len(start) :]
         if whole[: len(start)] != start or not ids:
             raise PromptError(
@@ -86,10 +83,14 @@ def audit_labels(tokenizer: Tokenizer, prompt: str, labels: Sequence[str]) -> li
 def label_warnings(tokens: Sequence[LabelToken]) -> list[str]:
     """What a reader has to know of the audit, in sentences; nothing when all is well."""
     warnings = []
-    shared = [token for token in tokens if token.shares_first_token_with]
+    shared = {
+        token.first_id: [token.label, *token.shares_first_token_with]
+        for token in reversed(tokens)
+        if token.shares_first_token_with
+    }
     several = [token for token in tokens if len(token.token_ids) > 1]
     if shared:
-        names = ", ".join(token.label for token in shared)
+        names = "; ".join(", ".join(labels) for labels in reversed(shared.values()))
         warnings.append(
             f"labels that share a first token cannot be told apart by this model's scores: {names}"
         )

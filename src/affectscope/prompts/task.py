@@ -15,8 +15,9 @@ from affectscope.prompts.calibration import (
     check_calibration,
     fit_offsets,
 )
-from affectscope.prompts.labels import LabelToken, Tokenizer, audit_labels, label_warnings
+from affectscope.prompts.labels import LabelToken, audit_labels, label_warnings
 from affectscope.prompts.templates import template_named
+from affectscope.prompts.tokens import Tokenizer
 from affectscope.vocabulary import EMOTIONS, Calibration
 
 

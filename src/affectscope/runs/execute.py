@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from affectscope.analyses.experiment import Experiment, Result, collect, finish_units
+from affectscope.errors import NotPossibleError
 from affectscope.runs.folder import RunFolder
 from affectscope.runs.progress import RunProgress
 from affectscope.stats import Estimate
@@ -32,7 +33,12 @@ def run_experiments(
     with folder.session():
         for experiment in experiments:
             began = progress.clock()
-            _finish(experiment, folder, progress)
+            try:
+                _finish(experiment, folder, progress)
+            except NotPossibleError as error:
+                _store_refusal(experiment, error, folder)
+                progress.note(f"{experiment.name} could not be done: {error}")
+                continue
             result = collect(experiment, folder.units)
             _store(experiment, result, folder)
             folder.add_time(experiment.name, progress.clock() - began)
@@ -60,6 +66,15 @@ def _store(experiment: Experiment, result: Result, folder: RunFolder) -> None:
     folder.update(
         answers={**folder.record.answers, result.experiment: result.answer},
         settings={**folder.record.settings, result.experiment: experiment.method},
+    )
+
+
+def _store_refusal(experiment: Experiment, error: NotPossibleError, folder: RunFolder) -> None:
+    """Say in the run why an experiment has no result; the others go on."""
+    sentence = f"could not be done: {error.message}."
+    folder.update(
+        answers={**folder.record.answers, experiment.name: sentence},
+        warnings=list(dict.fromkeys([*folder.record.warnings, f"{experiment.name} {sentence}"])),
     )
 
 

@@ -1,5 +1,5 @@
 """Estimates with intervals: every number that is reported passes through here."""
 
-from affectscope.stats.bootstrap import Estimate, GroupBootstrap
+from affectscope.stats.bootstrap import Estimate, GroupBootstrap, RatioDraws
 
-__all__ = ["Estimate", "GroupBootstrap"]
+__all__ = ["Estimate", "GroupBootstrap", "RatioDraws"]

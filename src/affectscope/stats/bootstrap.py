@@ -49,24 +49,65 @@ class RatioDraws:
     """Bootstrap replicates, ``[draw, statistic]``."""
     n: NDArray[np.int64]
     """Observations behind each statistic, ``[statistic]``."""
+    n_groups: NDArray[np.int64]
+    """Groups behind each statistic, ``[statistic]``."""
+    share: NDArray[np.bool_]
+    """Whether the statistic is a share: of observations that each count 0 or 1, ``[statistic]``."""
 
     def estimates(self, level: float = 0.95) -> list[Estimate]:
         """Percentile intervals, one per statistic.
 
-        A statistic that is undefined (an empty denominator) is NaN with NaN bounds.
+        Resampling says nothing where all observations agree: a share of 0 or 1 gets the exact
+        interval for as many independent observations as there are groups (Clopper and Pearson
+        1934). Where there are fewer than two groups the bounds are NaN, and so is a statistic that
+        is undefined (an empty denominator).
         """
         tail = (1 - level) / 2
-        low = np.full(len(self.value), np.nan)
-        high = np.full(len(self.value), np.nan)
-        for k in range(len(self.value)):
-            draws = self.draws[:, k]
-            draws = draws[np.isfinite(draws)]
-            if len(draws):
-                low[k], high[k] = np.quantile(draws, [tail, 1 - tail])
+        bounds = [self._bounds(k, tail) for k in range(len(self.value))]
         return [
-            Estimate(float(v), float(lo), float(hi), int(n))
-            for v, lo, hi, n in zip(self.value, low, high, self.n, strict=True)
+            Estimate(float(value), low, high, int(n))
+            for value, (low, high), n in zip(self.value, bounds, self.n, strict=True)
         ]
+
+    def _bounds(self, k: int, tail: float) -> tuple[float, float]:
+        n_groups = int(self.n_groups[k])
+        draws = self.draws[:, k]
+        draws = draws[np.isfinite(draws)]
+        if n_groups < 2 or not len(draws):
+            return np.nan, np.nan
+        if self.share[k] and self.value[k] == 0:
+            return 0.0, 1 - tail ** (1 / n_groups)
+        if self.share[k] and self.value[k] == 1:
+            return tail ** (1 / n_groups), 1.0
+        low, high = np.quantile(draws, [tail, 1 - tail])
+        return float(low), float(high)
+
+    def columns(self, chosen: Sequence[int]) -> RatioDraws:
+        """Some of the statistics."""
+        k = list(chosen)
+        return RatioDraws(
+            self.value[k], self.draws[:, k], self.n[k], self.n_groups[k], self.share[k]
+        )
+
+    def minus(self, other: RatioDraws) -> RatioDraws:
+        """Differences, draw by draw."""
+        return RatioDraws(
+            self.value - other.value,
+            self.draws - other.draws,
+            np.minimum(self.n, other.n),
+            np.minimum(self.n_groups, other.n_groups),
+            np.zeros_like(self.share),
+        )
+
+    def dot(self, other: RatioDraws) -> RatioDraws:
+        """The sum over statistics of the products, draw by draw."""
+        return RatioDraws(
+            (self.value * other.value).sum(keepdims=True),
+            (self.draws * other.draws).sum(axis=1, keepdims=True),
+            np.minimum(self.n, other.n)[:1],
+            np.minimum(self.n_groups, other.n_groups)[:1],
+            np.zeros(1, dtype=bool),
+        )
 
     def peak(self, positions: Sequence[int], *, lowest: bool = False) -> Estimate:
         """Where along ``positions`` the statistic is largest (or smallest), with its interval.
@@ -83,7 +124,9 @@ class RatioDraws:
         where = np.asarray(positions)
         peaks = where[np.argmax(scores, axis=1)]
         low, high = np.quantile(peaks, [0.025, 0.975], method="nearest")
-        best = where[int(np.nanargmax(sign * self.value))]
+        best = where[int(np.argmax(np.nan_to_num(sign * self.value, nan=-np.inf)))]
+        if self.n_groups.max() < 2:
+            return Estimate(int(best), np.nan, np.nan, int(self.n.max()))
         return Estimate(int(best), int(low), int(high), int(self.n.max()))
 
 
@@ -91,22 +134,30 @@ class RatioDraws:
 class GroupBootstrap:
     """Draws of groups with replacement, fixed by the seed.
 
+    An observation that belongs to two groups, as a pair of items does, counts as often as both are
+    drawn: the product of their counts (the pigeonhole bootstrap of Owen 2007, Ann. Appl. Stat.
+    1(2)), since pairs that share an item are not independent.
+
     Args:
         groups: Group of every observation, ``[observation]``.
         seed: Seed of the draws.
+        second: Second group of every observation, ``[observation]``, where there is one.
         n_draws: Number of bootstrap replicates.
     """
 
     groups: tuple[str, ...]
     seed: int
+    second: tuple[str, ...] = ()
     n_draws: int = 2000
 
     @cached_property
     def _codes(self) -> NDArray[np.int64]:
-        return np.unique(np.asarray(self.groups, dtype=str), return_inverse=True)[1]
+        """Groups as numbers, ``[first or second, observation]``."""
+        both = np.array([self.groups, self.second] if self.second else [self.groups], dtype=str)
+        return np.unique(both, return_inverse=True)[1].reshape(both.shape)
 
     @cached_property
-    def _weights(self) -> Array:
+    def _counts(self) -> Array:
         """How often each group is drawn, ``[draw, group]``."""
         n_groups = int(self._codes.max()) + 1
         generator = np.random.default_rng(self.seed)
@@ -114,10 +165,23 @@ class GroupBootstrap:
             n_groups, np.full(n_groups, 1 / n_groups), size=self.n_draws
         ).astype(np.float64)
 
-    def _group_sums(self, values: Array) -> Array:
+    def _resampled_sums(self, values: Array) -> Array:
+        """Sums over the observations of every draw, ``[draw, statistic]``."""
+        if self.second:
+            first, second = self._codes
+            return (self._counts[:, first] * self._counts[:, second]) @ values
         sums = np.zeros((int(self._codes.max()) + 1, values.shape[1]))
-        np.add.at(sums, self._codes, values)
-        return sums
+        np.add.at(sums, self._codes[0], values)
+        return self._counts @ sums
+
+    def _n_groups(self, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Groups with a counted observation; of two sets of groups, the smaller number."""
+        numbers = []
+        for codes in self._codes:
+            present = np.zeros((int(self._codes.max()) + 1, counted.shape[1]), dtype=bool)
+            np.logical_or.at(present, codes, counted)
+            numbers.append(present.sum(axis=0))
+        return np.min(numbers, axis=0)
 
     def ratio(self, numerator: Array, denominator: Array | None = None) -> RatioDraws:
         """Replicates of ``sum(numerator) / sum(denominator)``; a mean when there is no denominator.
@@ -131,9 +195,12 @@ class GroupBootstrap:
         bottom = counted.astype(np.float64) if denominator is None else np.asarray(denominator)
         bottom = np.where(counted, bottom, 0.0)
         top = np.where(counted, top, 0.0)
+        counted &= bottom != 0
         with np.errstate(divide="ignore", invalid="ignore"):
             value = top.sum(axis=0) / bottom.sum(axis=0)
-            draws = (self._weights @ self._group_sums(top)) / (
-                self._weights @ self._group_sums(bottom)
-            )
-        return RatioDraws(value, draws, counted.sum(axis=0))
+            draws = self._resampled_sums(top) / self._resampled_sums(bottom)
+        zero_or_one = np.logical_and(
+            np.isin(top, (0, 1)).all(axis=0), np.isin(bottom, (0, 1)).all(axis=0)
+        )
+        share = np.atleast_1d(zero_or_one)
+        return RatioDraws(value, draws, counted.sum(axis=0), self._n_groups(counted), share)
