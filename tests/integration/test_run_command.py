@@ -62,7 +62,7 @@ def test_a_run_holds_what_it_promises(undisturbed):
     record = json.loads((undisturbed / "run.json").read_text())
     assert record["state"] == "complete"
     assert set(record["answers"]) == set(EXPERIMENTS)
-    assert record["corpus"]["n_used"] == 39
+    assert record["corpus"]["n_used"] == 52
     assert len(record["model"]["sha256"]) == 64
     for name in EXPERIMENTS:
         table = pd.read_parquet(undisturbed / "results" / f"{name}.parquet")
@@ -71,8 +71,7 @@ def test_a_run_holds_what_it_promises(undisturbed):
     for name in ("infer_confusion", "probe_layers", "ablate_zero_layers", "patch_layers"):
         for ending in ("html", "svg", "png", "csv"):
             assert (undisturbed / "figures" / f"{name}.{ending}").is_file()
-    leftovers = [p for p in undisturbed.rglob("*") if p.suffix == ".tmp" or "partial" in p.name]
-    assert leftovers == []
+    assert [path for path in undisturbed.rglob("*") if path.suffix == ".tmp"] == []
 
 
 def test_the_last_residual_stream_carries_everything(undisturbed):
@@ -99,32 +98,43 @@ def test_another_question_in_the_same_folder_is_refused(undisturbed):
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
+    # A shell's background job inherits an ignored SIGINT; a user's terminal does not.
     return subprocess.Popen(
         [sys.executable, "-m", "affectscope", *OPTIONS, "--out", "run"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
     )
 
 
+def units_of(run: Path, experiment: str = "*") -> int:
+    return len(list((run / "units" / experiment).glob("*.parquet")))
+
+
 def test_killed_five_times_it_ends_with_the_same_results(undisturbed, tmp_path):
-    """SIGKILL at five random moments after the first unit is on disk."""
-    chance = random.Random(time.time_ns())
-    kills = 0
-    while kills < 5:
-        units = len(list((tmp_path / "run" / "units").rglob("*.parquet")))
+    """SIGKILL at five random moments, of which each experiment's work has at least one."""
+    seed = time.time_ns() % 2**32
+    print(f"seed of the moments: {seed}")
+    moments = random.Random(seed)
+    totals = {name: units_of(undisturbed, name) for name in ("probe", "ablate", "patch")}
+    assert min(totals.values()) >= 3, totals
+    half = totals["probe"] // 2
+    plan = [
+        ("clean", 1),
+        ("probe", moments.randrange(1, half)),
+        ("probe", moments.randrange(half, totals["probe"])),
+        ("ablate", moments.randrange(1, totals["ablate"])),
+        ("patch", moments.randrange(1, totals["patch"])),
+    ]
+    for name, units in plan:
         process = start(tmp_path)
-        wanted = units + chance.randint(1, 18)
-        while process.poll() is None:
-            if len(list((tmp_path / "run" / "units").rglob("*.parquet"))) >= wanted:
-                time.sleep(chance.random() * 0.2)
-                break
-            time.sleep(0.01)
-        if process.poll() is not None:
-            pytest.fail(f"the run ended before it was killed {kills + 1} times")
+        while process.poll() is None and units_of(tmp_path / "run", name) < units:
+            time.sleep(0.005)
+        time.sleep(moments.random() * 0.3)
+        assert process.poll() is None, f"the run ended before it was killed in {name}"
         process.kill()
         process.wait()
-        kills += 1
     affectscope(*OPTIONS, "--out", "run", cwd=tmp_path)
     assert hashes(tmp_path / "run") == hashes(undisturbed)
 
