@@ -86,6 +86,8 @@ def intervene(
     Raises:
         InterventionError: An edit that does not fit the model or the prompts.
         EditNeverFiredError: An edit that reached no activation.
+        PromptError: A position outside a prompt, or a token that is not in the vocabulary.
+        ModelError: Logits that are not finite numbers.
     """
     access = reader.access
     _check(access, encoded, interventions)

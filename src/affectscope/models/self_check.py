@@ -27,7 +27,6 @@ from affectscope.engine import (
     encode_all,
     intervene,
 )
-from affectscope.prompts.tokens import Tokenizer
 
 TEXTS = (
     "How does the writer see it? I missed the last bus home. Answer:",
@@ -55,7 +54,7 @@ class Check:
     """The largest that passes."""
     detail: str
     """What was compared."""
-    mended_by_full_passes: bool
+    mended_by_full_passes: bool = True
     """Whether plain full passes would be right all the same."""
 
     def __str__(self) -> str:
@@ -75,12 +74,7 @@ def self_check(access: ModelAccess, tokenizer: PreTrainedTokenizerBase) -> list[
     Returns:
         The checks, passed or not; a difference that is not a number does not pass.
     """
-    return check_encoded(access, encode_all(_encoder(tokenizer), TEXTS))
-
-
-def _encoder(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    encoder: Tokenizer = tokenizer
-    return encoder
+    return check_encoded(access, encode_all(tokenizer, TEXTS))
 
 
 def check_encoded(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> list[Check]:
