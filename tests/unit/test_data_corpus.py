@@ -89,7 +89,7 @@ def test_sample_of_nothing_is_refused():
     corpus = make_corpus(["joy", "fear"], ["a", "b"])
     with pytest.raises(UsageError, match="sample of 0 items"):
         corpus.sample(0, seed=0)
-    with pytest.raises(DataError, match="every text is an example"):
+    with pytest.raises(DataError, match="no item of made is left: the text is an example"):
         corpus.sample(None, seed=0, exclude_texts=["A", "B!"])
 
 

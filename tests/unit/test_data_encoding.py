@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from affectscope.data.encoding import decode
-from affectscope.errors import EncodingError
+from affectscope.errors import EncodingError, UsageError
 
 FRENCH = "texte,émotion\nIl a mangé mon goûter à la récré,colère\nMon frère est né,joie\n" * 5
 
@@ -84,7 +84,7 @@ def test_cut_off_utf16_is_refused():
 
 @pytest.mark.parametrize("name", ["utf-99", "rot13", "hex"])
 def test_unknown_or_non_text_encoding_is_named(name):
-    with pytest.raises(EncodingError, match=f'no text encoding "{name}"') as caught:
+    with pytest.raises(UsageError, match=f'no text encoding "{name}"') as caught:
         decode(b"text", source="x.csv", encoding=name)
     assert "iso-8859-1" in caught.value.expected
 

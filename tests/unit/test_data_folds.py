@@ -8,7 +8,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from affectscope.data import grouped_folds
-from affectscope.errors import DataError
+from affectscope.errors import DataError, NotPossibleError
 
 
 def test_single_items_are_spread_evenly():
@@ -84,14 +84,21 @@ def test_no_fold_is_empty_beside_a_huge_group():
 
 
 @pytest.mark.parametrize(
-    ("emotions", "groups", "n_folds"),
-    [(["a", "b"] * 5, ["x", "y"] * 5, 3), (["a", "b"], ["x", "y"], 1), ([], [], 2)],
+    ("emotions", "groups", "n_folds", "counts"),
+    [
+        (["a", "b"] * 5, ["x", "y"] * 5, 3, "2 groups of items cannot be split into 3 folds"),
+        (["a", "b"] * 5, ["x"] * 10, 5, "1 group of items cannot be split into 5 folds"),
+        (["a", "b"], ["x", "y"], 1, "2 groups of items cannot be split into 1 fold"),
+        ([], [], 2, "0 groups of items cannot be split into 2 folds"),
+    ],
 )
-def test_impossible_folds_are_refused(emotions, groups, n_folds):
-    with pytest.raises(DataError, match=f"cannot be split into {n_folds} folds") as caught:
+def test_impossible_folds_are_refused(emotions, groups, n_folds, counts):
+    with pytest.raises(NotPossibleError) as caught:
         grouped_folds(emotions, groups, n_folds, seed=0)
+    assert caught.value.message == counts
     assert "groups" in caught.value.expected
-    assert caught.value.remedy
+    assert "--limit" in caught.value.remedy
+    assert "--folds" in caught.value.remedy
 
 
 def test_unequal_lengths_are_refused():

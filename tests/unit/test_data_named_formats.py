@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from importlib import resources
 
 import pytest
@@ -113,6 +114,51 @@ def test_unknown_emotion_is_named_with_its_line_and_the_thirteen(crowd):
     with pytest.raises(LabelError, match='line 4: "envy" is not one of the 13 emotions') as caught:
         load_corpus(crowd(rows))
     assert caught.value.expected == ", ".join(EMOTIONS)
+    assert "correct the emotion" in caught.value.remedy
+
+
+def options_named_in(remedy):
+    """The options that a remedy says to give, as arguments of load_corpus."""
+    found = re.findall(r"--(\w+)-column (\w+)", remedy)
+    return {f"{option}_column": column for option, column in found}
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups"), [(crowd_rows, 2), (vignette_rows, 13)], ids=["crowd", "vignettes"]
+)
+def test_remedy_for_an_unknown_emotion_gives_the_files_own_labels(tmp_path, rows, groups):
+    made = rows()
+    made[2]["emotion"] = "Envy"
+    with pytest.raises(LabelError) as caught:
+        load_corpus(write(tmp_path / "mine.csv", made))
+    assert "rename the column emotion to own_label" in caught.value.remedy
+    renamed = [
+        {("own_label" if name == "emotion" else name): value for name, value in row.items()}
+        for row in made
+    ]
+    path = write(tmp_path / "mine.csv", renamed)
+    corpus = load_corpus(path, **options_named_in(caught.value.remedy))
+    assert "envy" in corpus.labels
+    assert len(corpus) == len(made)
+    assert len(set(corpus.groups)) == groups
+
+
+@pytest.mark.parametrize(
+    ("column", "content", "option"),
+    [("emotion", "labels", "--label-column"), ("hidden_emo_text", "texts", "--text-column")],
+)
+def test_crowd_envent_without_a_column_is_told_which(crowd, column, content, option):
+    rows = [{k: v for k, v in row.items() if k != column} for row in crowd_rows()]
+    with pytest.raises(ColumnError, match="nearly in the format of crowd-enVENT") as caught:
+        load_corpus(crowd(rows))
+    assert f'lacks the column "{column}" (the {content})' in caught.value.message
+    assert option in caught.value.remedy
+
+
+def test_crowd_envent_without_a_column_loads_by_another(crowd):
+    rows = [{k: v for k, v in row.items() if k != "hidden_emo_text"} for row in crowd_rows()]
+    corpus = load_corpus(crowd(rows), text_column="generated_text")
+    assert corpus.texts[0] == "unmasked My ... cat died"
 
 
 @pytest.mark.parametrize("value", ["0", "6", "5.01", "-1", "high", "inf"])

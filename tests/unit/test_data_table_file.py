@@ -108,6 +108,27 @@ def test_column_named_twice_is_refused():
         parse("text,label,text,label\n1,2,3,4\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"text": "I won", "text": "I fell"}]',
+        '{"text": "I won", "label": "joy"}\n{"text": "I fell", "label": "pain"}\n',
+        '\ufeff[\n  {\n    "text": "I won"\n  }\n]\n',
+        '{\n"data": []}',
+    ],
+)
+@pytest.mark.parametrize("source", ["x.json", "x.jsonl", "x.csv"])
+def test_json_is_told_as_such(text, source):
+    with pytest.raises(DataError, match=f"{source} looks like JSON") as caught:
+        parse_table(text.encode(), source=source)
+    assert "CSV or TSV" in caught.value.expected
+    assert "CSV" in caught.value.remedy
+
+
+def test_header_in_brackets_is_no_json():
+    assert parse("[id],{text}\n1,joy\n").columns == ("[id]", "{text}")
+
+
 def test_absent_file_is_named_with_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"there is no file gone/data\.csv") as caught:

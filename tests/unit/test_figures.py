@@ -225,6 +225,34 @@ def test_wholly_undefined_values_still_make_figures():
             assert "no value" in figure.alt_text or "none" in figure.alt_text, name
 
 
+def test_values_without_intervals_are_drawn_and_said_to_have_none():
+    for experiment, make in synthetic_run.TABLES.items():
+        whole = FIGURES[experiment](make())
+        table = make()
+        table[["low", "high"]] = np.nan
+        figures = FIGURES[experiment](table)
+        assert set(figures) == set(whole)
+        for name, figure in figures.items():
+            assert_readable(name, svg_of(figure.chart))
+            assert "95 % interval" not in figure.alt_text, name
+            assert "no value" not in figure.alt_text, name
+            for state, drawn in ((True, figure), (False, whole[name])):
+                told = "None is drawn where" in drawn.caption
+                assert told is (state and "interval" in whole[name].caption), name
+
+
+def test_accuracy_above_chance_is_in_no_chart():
+    table = synthetic_run.infer_table()
+    row = {"metric": "above_chance", "emotion": "", "predicted": ""}
+    row |= {"value": -0.02, "low": -0.05, "high": 0.01, "n": 700}
+    more = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+    before, after = infer_figures(table), infer_figures(more)
+    assert set(before) == set(after)
+    for name, figure in after.items():
+        assert figure.chart.to_dict() == before[name].chart.to_dict()
+        assert "above_chance" not in set(figure.rows["metric"])
+
+
 def test_no_rows_make_no_figures(tables):
     for experiment, table in tables.items():
         assert FIGURES[experiment](table.iloc[:0]) == {}
@@ -323,7 +351,7 @@ def test_layer_ticks():
 def test_wording():
     assert percent(0.1234) == "12.3 %"
     assert percent(float("nan")) == "no value"
-    assert with_interval(0.5, float("nan"), 0.6) == "50.0 %"
+    assert with_interval(0.5, float("nan"), 0.6) == "50.0 % (no interval)"
     assert visible("joy é\n\u202e") == "joy é\\n\\u202e"
 
 

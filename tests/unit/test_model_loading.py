@@ -17,6 +17,8 @@ from transformers import (
     BertForMaskedLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaModel,
@@ -35,6 +37,7 @@ from affectscope.errors import (
     UsageError,
 )
 from affectscope.models import devices, loading
+from affectscope.models.architectures import access_for
 from affectscope.models.hub import OFFLINE_VARIABLE
 from affectscope.models.loading import load_pretrained
 
@@ -248,8 +251,9 @@ def test_a_model_larger_than_the_device(folder: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["./nowhere", "~/nowhere/at/all", "/nowhere", "a/b/c", "a/"])
 def test_a_path_that_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "hub_snapshot", lambda *_a, **_k: pytest.fail("asked the Hub"))
-    with pytest.raises(ModelNotFoundError, match="taken as a path"):
+    with pytest.raises(ModelNotFoundError, match="taken as a path") as caught:
         load_pretrained(name, progress=quiet)
+    assert str(Path(name).expanduser().absolute()) in str(caught.value.remedy)
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
@@ -258,8 +262,9 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 
 def test_a_single_file(folder: Path) -> None:
-    with pytest.raises(ModelFileError, match="single file"):
+    with pytest.raises(ModelFileError, match="single file") as caught:
         load_pretrained(str(folder / "model.safetensors"), progress=quiet)
+    assert "folder" in str(caught.value.remedy)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\xff"])
@@ -412,6 +417,15 @@ def test_models_that_do_not_predict_the_next_token(tmp_path: Path) -> None:
             load_pretrained(str(tmp_path / name), progress=quiet)
 
 
+def test_a_family_that_is_not_in_the_map_of_sites() -> None:
+    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=32))
+    with pytest.raises(UnsupportedArchitectureError, match="'gpt2'") as caught:
+        access_for(model)
+    remedy = str(caught.value.remedy)
+    assert remedy.startswith("use a Llama-family model")
+    assert "architectures.py" in remedy
+
+
 # The Hub, played by a server on this machine
 
 
@@ -540,6 +554,19 @@ def test_a_half_downloaded_model_without_the_hub(
 def test_a_model_that_the_hub_does_not_have(hub: type[Hub]) -> None:
     with pytest.raises(ModelNotFoundError, match="no model 'owner/nothing', or it is private"):
         load_pretrained("owner/nothing", progress=quiet)
+
+
+def test_a_word_that_is_neither_a_folder_nor_on_the_hub(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no model 'nonexist'.*no folder of that name"):
+        load_pretrained("nonexist", progress=quiet)
+    hub.failing = True
+    with pytest.raises(ModelAccessError, match=r"nonexist \(there is no folder of that name here"):
+        load_pretrained("nonexist", progress=quiet)
+    monkeypatch.setenv(OFFLINE_VARIABLE, "1")
+    with pytest.raises(ModelAccessError, match=r"no folder of that name here.*no network"):
+        load_pretrained("nonexist", progress=quiet)
 
 
 def test_a_gated_model(hub: type[Hub]) -> None:

@@ -255,6 +255,70 @@ def test_a_run_that_is_not_complete_says_so(tmp_path, state):
     assert "the disk is full. The page shows what was finished" in page.text
 
 
+def test_a_failed_run_shows_the_message_in_lines_and_what_to_do(tmp_path):
+    error = RunError("No space is left.", expected="2.0 GB", remedy="free some <space>")
+    page = built(tmp_path / "run", state="failed", state_detail=str(error))
+    (said,) = (text for _, text in page.texts if text.startswith("This run failed"))
+    assert said.splitlines() == [
+        "This run failed: No space is left.",
+        "  expected: 2.0 GB",
+        "  to do: free some <space>.",
+        "The page shows what was finished. Once what the message names is mended, the same "
+        "command tries again from what is stored.",
+    ]
+    assert "goes on where the run stopped" not in page.text
+    assert re.search(r"\.state \{[^}]*white-space: pre-line", page.source)
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted"])
+def test_a_run_that_was_stopped_goes_on(tmp_path, state):
+    page = built(tmp_path / "run", {}, state=state)
+    assert "The same command goes on where the run stopped." in page.text
+
+
+def test_an_experiment_that_could_not_be_done_says_why(tmp_path):
+    why = "could not be done: 1 group of items cannot be split into 5 folds."
+    record = synthetic_run.record()
+    tables = {"infer": synthetic_run.infer_table()}
+    page = built(
+        tmp_path / "run",
+        tables,
+        config={**record["config"], "experiments": ["infer", "probe"]},
+        answers={"infer": "An answer.", "probe": why},
+        warnings=[f"probe {why}"],
+    )
+    assert f"probe {why}" in page.text[page.text.index("The answers") :]
+    assert f"This experiment {why} It has no estimates and no figures." in page.text
+    assert "results/probe.parquet" not in page.text
+    assert "No answer yet" not in page.text
+
+
+def test_values_without_an_interval_are_worded(tmp_path):
+    table = synthetic_run.probe_table(4)
+    table[["low", "high"]] = float("nan")
+    folder = synthetic_run.write_run(tmp_path / "run", {"probe": table})
+    (folder / "summary.json").write_text(
+        '{"infer.accuracy": {"value": 0.25, "low": null, "high": null, "n": 8}}'
+    )
+    page = Page(write_report(folder))
+    assert "-1 0.083 no interval 700" in page.text
+    assert "infer.accuracy 0.250 no interval 8" in page.text
+    assert all("(no interval)" in image["alt"] for image in page.of("img"))
+
+
+def test_accuracy_above_chance_is_explained(tmp_path):
+    numbers = {"value": -0.021, "low": -0.05, "high": 0.01, "n": 700}
+    row = {"metric": "above_chance", "emotion": "", "predicted": "", **numbers}
+    table = pd.concat([synthetic_run.infer_table(), pd.DataFrame([row])], ignore_index=True)
+    folder = synthetic_run.write_run(tmp_path / "run", {"infer": table})
+    (folder / "summary.json").write_text(json.dumps({"infer.above_chance": numbers}))
+    page = Page(build_report(folder))
+    assert "infer.above_chance -0.021 -0.050 to 0.010 700" in page.text
+    captions = [text for where, text in page.texts if where == "caption"]
+    explained = [text for text in captions if "above_chance is accuracy minus chance" in text]
+    assert len(explained) == 2
+
+
 def test_one_experiment_asked_and_done(tmp_path):
     record = synthetic_run.record()
     page = built(
@@ -383,8 +447,10 @@ def test_numbers_as_written():
     assert number(float("inf")) == "–"
     assert number(21) == "21"
     assert number(0.5) == "0.500"
-    assert interval(0.25, 0.5) == "0.250 to 0.500"
-    assert interval(0.25, None) == "–"
+    assert interval(0.3, 0.25, 0.5) == "0.250 to 0.500"
+    assert interval(-0.01, -0.05, 0.03) == "-0.050 to 0.030"
+    assert interval(0.3, 0.25, None) == "no interval"
+    assert interval(None, None, None) == "–"
 
 
 # --- what a run must not be able to do ---------------------------------------------------------

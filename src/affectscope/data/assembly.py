@@ -128,8 +128,7 @@ def _check_labels(table: Table, layout: Format, rows: Sequence[int], labels: Seq
                     f'{table.source}, line {table.lines[row]:,}: "{labels[row]}" is not one of the '
                     f"{len(layout.labels)} emotions",
                     expected=", ".join(layout.labels),
-                    remedy="correct the label; or, to use the file's own labels, name the columns "
-                    "in a file of another format (--text-column, --label-column)",
+                    remedy=_own_labels_remedy(layout),
                 )
     found = {labels[row] for row in rows}
     if len(found) < 2:
@@ -138,6 +137,16 @@ def _check_labels(table: Table, layout: Format, rows: Sequence[int], labels: Seq
             expected="at least two different labels",
             remedy="check that the right column is named (--label-column)",
         )
+
+
+def _own_labels_remedy(layout: Format) -> str:
+    """What makes a file with a label set of ours one whose labels are its own."""
+    group = f" --group-column {layout.group}" if layout.group else ""
+    return (
+        f"correct the {layout.label}; or, to use the file's own labels, rename the column "
+        f"{layout.label} to own_label and give --text-column {layout.text} "
+        f"--label-column own_label{group}"
+    )
 
 
 def _item_ids(table: Table, layout: Format, rows: Sequence[int]) -> list[str]:

@@ -12,7 +12,7 @@ from affectscope.data.assembly import Format, assemble
 from affectscope.data.columns import require_column
 from affectscope.data.corpus import Corpus
 from affectscope.data.table_file import Table
-from affectscope.errors import DataError
+from affectscope.errors import ColumnError, DataError
 from affectscope.vocabulary import EMOTIONS
 
 NAME = "crowd-envent"
@@ -27,6 +27,7 @@ texts are the same as theirs.
 """
 
 _COLUMNS = frozenset({"text_id", "prolific_id", "emotion", "hidden_emo_text"})
+_OWN_COLUMNS = frozenset({"text_id", "prolific_id"})
 _READERS_COLUMNS = frozenset({"text_id", "annotator_emotion"})
 
 
@@ -47,6 +48,32 @@ def refuse_readers_file(table: Table) -> None:
             expected=f"the file with the texts, {FILE_NAME}",
             remedy=f"give the path to {FILE_NAME}",
         )
+
+
+def refuse_incomplete_file(table: Table, *, other_texts: bool, other_labels: bool) -> None:
+    """Explain that a file is the authors' but for the column of texts or of labels.
+
+    Args:
+        table: The file's content.
+        other_texts: Whether a column of texts was named.
+        other_labels: Whether a column of labels was named that is not ``emotion``.
+
+    Raises:
+        ColumnError: It is such a file, and no other column can stand in.
+    """
+    columns = set(table.columns)
+    lacking = {
+        "hidden_emo_text": ("texts", "--text-column", other_texts or "text" in columns),
+        "emotion": ("labels", "--label-column", other_labels or "label" in columns),
+    }
+    for column, (content, option, replaced) in lacking.items():
+        if columns >= _OWN_COLUMNS and column not in columns and not replaced:
+            raise ColumnError(
+                f"{table.source} is nearly in the format of crowd-enVENT: it lacks the column "
+                f'"{column}" (the {content})',
+                expected=f"the columns {', '.join(sorted(_COLUMNS))}, as in {FILE_NAME}",
+                remedy=f"add the column, or name another column of {content} with {option}",
+            )
 
 
 def corpus_from_crowd_envent(

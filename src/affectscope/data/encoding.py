@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from charset_normalizer import from_bytes
 
-from affectscope.errors import EncodingError
+from affectscope.errors import EncodingError, UsageError
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins with UTF-16's mark, so it is looked for first
@@ -58,6 +58,7 @@ def decode(raw: bytes, *, source: str, encoding: str | None = None) -> Decoded:
         encoding: A named encoding; nothing else is then tried.
 
     Raises:
+        UsageError: There is no encoding of that name.
         EncodingError: The bytes are not text, or not in the named encoding.
     """
     for signature, what in _SIGNATURES:
@@ -123,7 +124,7 @@ def _decode_as(raw: bytes, encoding: str, source: str) -> Decoded:
             "leave it out to have it detected; if it is right, the file is damaged or cut off",
         ) from error
     except (LookupError, ValueError) as error:
-        raise EncodingError(
+        raise UsageError(
             f'there is no text encoding "{encoding}"',
             expected="an encoding that Python knows, such as utf-8, iso-8859-1, cp1252 or utf-16",
             remedy="correct the name, or leave it out to have the encoding detected",

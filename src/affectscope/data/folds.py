@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from affectscope.errors import DataError
+from affectscope.errors import DataError, NotPossibleError
 
 
 def grouped_folds(
@@ -32,7 +32,8 @@ def grouped_folds(
         The fold of every item, 0 to ``n_folds - 1``; every fold has an item.
 
     Raises:
-        DataError: There are fewer groups than folds, or fewer than two folds.
+        NotPossibleError: There are fewer groups than folds, or fewer than two folds.
+        DataError: Emotions and groups are not of the same items.
     """
     if len(emotions) != len(groups):
         raise DataError(
@@ -42,10 +43,12 @@ def grouped_folds(
     group_codes = _codes(groups)
     n_groups = int(group_codes.max()) + 1 if len(groups) else 0
     if n_folds < 2 or n_groups < n_folds:
-        raise DataError(
-            f"{n_groups:,} groups of items cannot be split into {n_folds} folds",
+        raise NotPossibleError(
+            f"{n_groups:,} group{'s' * (n_groups != 1)} of items cannot be split into "
+            f"{n_folds} fold{'s' * (n_folds != 1)}",
             expected="at least two folds, and at least as many groups (authors) as folds",
-            remedy="use more items (a larger --limit) or a corpus with more authors",
+            remedy="use more items (a larger --limit), a corpus with more groups, or another "
+            "number of folds (--folds)",
         )
     emotion_codes = _codes(emotions)
     counts = np.zeros((n_groups, int(emotion_codes.max()) + 1))  # [group, emotion]

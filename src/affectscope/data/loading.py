@@ -38,6 +38,7 @@ def load_corpus(
         encoding: Encoding of the file; detected when absent.
 
     Raises:
+        UsageError: There is no encoding of that name.
         DataError: The corpus cannot be read or used; the message says why and what to do.
     """
     if str(name_or_path) == vignettes.NAME:
@@ -58,6 +59,9 @@ def load_corpus(
         )
     if text_column is None:
         crowd_envent.refuse_readers_file(table)
+    crowd_envent.refuse_incomplete_file(
+        table, other_texts=text_column is not None, other_labels=own_labels
+    )
     return corpus_from_table(
         table,
         name=path.stem,

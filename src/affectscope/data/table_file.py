@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from affectscope.data.encoding import decode
 from affectscope.errors import DataError
 
 _DELIMITERS = ",\t;|"
+
+_JSON = re.compile(r"""\s*(\{\s*["}]|\[\s*[\[{"\]])""")
+"""How a JSON object or list of objects, lists or texts begins; no header of a table does."""
 
 _SHOWN_FILES = 5
 
@@ -94,9 +98,11 @@ def parse_table(raw: bytes, *, source: str, encoding: str | None = None) -> Tabl
 
     Raises:
         EncodingError: The bytes are not text in that encoding.
-        DataError: The file is empty, or a record does not have the header's fields.
+        UsageError: There is no encoding of that name.
+        DataError: The file is empty or JSON, or a record does not have the header's fields.
     """
     decoded = decode(raw, source=source, encoding=encoding)
+    _refuse_json(decoded.text, source)
     found = list(_records(decoded.text, _delimiter(decoded.text, source), source))
     if not found:
         _refuse_incomplete(f"{source} is empty")
@@ -114,6 +120,16 @@ def parse_table(raw: bytes, *, source: str, encoding: str | None = None) -> Tabl
         encoding=decoded.encoding,
         sha256=hashlib.sha256(raw).hexdigest(),
     )
+
+
+def _refuse_json(text: str, source: str) -> None:
+    if _JSON.match(text):
+        raise DataError(
+            f"{source} looks like JSON, which is not read",
+            expected="a CSV or TSV file: a header line and one line for each text",
+            remedy="save the table as CSV, for example with pandas: read_json(..., lines=True for "
+            "one object a line).to_csv(..., index=False)",
+        )
 
 
 def _refuse_incomplete(problem: str) -> None:

@@ -39,7 +39,15 @@ def finished(
 ) -> Figure:
     """A plot made into a figure: themed, titled and described."""
     chart = themed(plot, title=title, subtitle=subtitle, description=alt_text)
+    if "interval" in caption and _without_intervals(rows):
+        caption += " None is drawn where all items of a value are of one group."
     return Figure(chart=chart, rows=rows, caption=caption, alt_text=alt_text)
+
+
+def _without_intervals(rows: pd.DataFrame) -> bool:
+    """Whether there are values, none of which has an interval."""
+    bounds = rows[["low", "high"]].notna().to_numpy()
+    return bool(rows["value"].notna().any() and not bounds.any())
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:

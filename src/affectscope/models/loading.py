@@ -121,11 +121,13 @@ def _locate(name: str, revision: str | None, *, code: bool, progress: Say | None
         raise ModelNotFoundError(
             f"there is no folder {name} (it was taken as a path because of its form)",
             expected="a folder with config.json, or OWNER/NAME of a model on the Hub",
+            remedy=f"check the path; it was looked for at {path.absolute()}",
         )
     if not path.is_dir():
         raise ModelFileError(
             f"{name} is a single file",
             expected="a folder with config.json, safetensors weights and a tokenizer",
+            remedy="give the folder that holds the model",
         )
     return _Located(path.resolve(), None, None)
 

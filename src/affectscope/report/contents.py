@@ -15,6 +15,9 @@ from affectscope.runs.folder import RunFolder
 from affectscope.runs.record import RunRecord
 from affectscope.vocabulary import EXPERIMENTS, ExperimentName
 
+_REFUSED = "could not be done"
+"""How the answer begins of an experiment that this corpus and model cannot answer."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -27,6 +30,8 @@ class Findings:
     """The figures that the table makes, by file name."""
     problem: str
     """Why there is no table or figure; empty when all is well."""
+    refused: bool = False
+    """Whether the run ended without this experiment, for the reason that its answer gives."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def _asked(run: RunFolder) -> list[ExperimentName]:
 
 def _findings(run: RunFolder, name: ExperimentName) -> Findings:
     if name not in run.finished():
+        if run.record.answers.get(name, "").startswith(_REFUSED):
+            return Findings(name, None, {}, "", refused=True)
         absent = f"{name} has no result: results/{name}.parquet is not there."
         return Findings(name, None, {}, absent)
     try:

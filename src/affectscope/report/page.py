@@ -23,6 +23,7 @@ from affectscope.report.views import (
 from affectscope.report.wording import (
     EXPERIMENT_WORDS,
     GLOSSARY,
+    NEXT_WORDS,
     REFERENCES,
     STATE_WORDS,
 )
@@ -38,6 +39,8 @@ class Section:
     setting: str
     """How it was done in this run; empty when the run does not say."""
     answer: str
+    refused: bool
+    """Whether the answer says why there is none."""
     problem: str
     figures: tuple[FigureView, ...]
     table: TableView | None
@@ -100,6 +103,7 @@ def _section(contents: RunContents, found: Findings) -> Section:
         method=words.method,
         setting=visible(record.settings.get(found.experiment, "")),
         answer=visible(record.answers.get(found.experiment, "")),
+        refused=found.refused,
         problem=visible(found.problem),
         figures=tuple(
             figure_view(contents.folder, name, figure) for name, figure in found.figures.items()
@@ -109,14 +113,17 @@ def _section(contents: RunContents, found: Findings) -> Section:
 
 
 def _state(contents: RunContents) -> str:
-    """What is said of a run that is not complete; empty for one that is."""
+    """What is said of a run that is not complete, in lines; empty for one that is."""
     record = contents.record
     if record.state == "complete":
         return ""
-    detail = f": {visible(record.state_detail).rstrip('.')}" if record.state_detail else ""
+    detail = visible_lines(record.state_detail).strip()
+    said = f"{STATE_WORDS[record.state]}: {detail}" if detail else STATE_WORDS[record.state]
     return (
-        f"{STATE_WORDS[record.state]}{detail}. The page shows what was finished; the same command "
-        "goes on where the run stopped."
+        said.rstrip(".")
+        + ("" if said.endswith("?") else ".")
+        + ("\n" if "\n" in said else " ")
+        + f"The page shows what was finished. {NEXT_WORDS[record.state]}"
     )
 
 

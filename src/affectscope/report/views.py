@@ -18,6 +18,11 @@ from affectscope.figures.wording import visible
 MOST_ROWS = 2000
 """Longer tables are cut on the page; the whole is in ``results/``."""
 
+UNDEFINED = "–"
+"""What stands for a number that there is not."""
+
+_ABOVE_CHANCE = " above_chance is accuracy minus chance, and negative below chance."
+
 _SVG_SIZE = re.compile(rb'<svg\b[^>]*?\swidth="([\d.]+)"[^>]*?\sheight="([\d.]+)"')
 
 
@@ -66,19 +71,21 @@ def figure_view(folder: Path, name: str, figure: Figure) -> FigureView:
 def estimates_view(experiment: str, table: pd.DataFrame) -> TableView:
     """The estimates, interval in one column; a confusion table is too long for a page."""
     kept = table
-    omitted = ""
+    notes = ""
     if experiment == "infer" and "metric" in table:
         kept = table[~table["metric"].isin(["confusion", "confusion_raw"])]
-        omitted = " The confusion tables are left out here."
+        notes = " The confusion tables are left out here."
+        if "above_chance" in set(kept["metric"]):
+            notes = _ABOVE_CHANCE + notes
     if len(kept) > MOST_ROWS:
-        omitted += f" The first {MOST_ROWS:,} of {len(kept):,} rows."
+        notes += f" The first {MOST_ROWS:,} of {len(kept):,} rows."
         kept = kept.head(MOST_ROWS)
     keys = [c for c in kept.columns if c not in ("value", "low", "high", "n") and _filled(kept[c])]
     rows = [
         (
             *(_cell(row[key]) for key in keys),
             number(row.get("value")),
-            interval(row.get("low"), row.get("high")),
+            interval(row.get("value"), row.get("low"), row.get("high")),
             _cell(row.get("n")),
         )
         for row in kept.to_dict("records")
@@ -86,7 +93,7 @@ def estimates_view(experiment: str, table: pd.DataFrame) -> TableView:
     columns = (*map(str, keys), "value", "95 % interval", "n")
     numeric = {k for k, name in enumerate(columns) if name in {"layer", "span", "n", "value"}}
     return TableView(
-        f"Estimates of {experiment}, as shares (1 = 100 %).{omitted}",
+        f"Estimates of {experiment}, as shares (1 = 100 %).{notes}",
         columns,
         tuple(rows),
         frozenset(numeric | {len(keys) + 1}),
@@ -98,12 +105,13 @@ def summary_view(summary: Mapping[str, Any]) -> TableView:
     rows = []
     for name, entry in summary.items():
         if isinstance(entry, Mapping):
-            ends = interval(entry.get("low"), entry.get("high"))
+            ends = interval(entry.get("value"), entry.get("low"), entry.get("high"))
             rows.append((visible(name), number(entry.get("value")), ends, _cell(entry.get("n"))))
         else:
             rows.append((visible(name), _cell(entry), "", ""))
     return TableView(
-        "The main numbers (summary.json)",
+        "The main numbers (summary.json)."
+        + (_ABOVE_CHANCE if "infer.above_chance" in summary else ""),
         ("name", "value", "95 % interval", "n"),
         tuple(rows),
         frozenset({1, 2, 3}),
@@ -121,14 +129,16 @@ def plain_table(
 def number(value: Any) -> str:
     """A number with three decimals, whole numbers without; a dash when it is undefined."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return "–"
+        return UNDEFINED
     return f"{value:.0f}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def interval(low: Any, high: Any) -> str:
-    """Both ends of an interval."""
+def interval(value: Any, low: Any, high: Any) -> str:
+    """Both ends of the interval around a value; a dash when the value itself is undefined."""
+    if number(value) == UNDEFINED:
+        return UNDEFINED
     ends = number(low), number(high)
-    return "–" if "–" in ends else f"{ends[0]} to {ends[1]}"
+    return "no interval" if UNDEFINED in ends else f"{ends[0]} to {ends[1]}"
 
 
 def _filled(column: pd.Series) -> bool:
@@ -138,7 +148,7 @@ def _filled(column: pd.Series) -> bool:
 
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return UNDEFINED
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -80,7 +80,18 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "95 % interval",
         "From a percentile bootstrap that draws whole groups (authors) with replacement, because "
-        "texts of one author are not independent (Field and Welsh 2007).",
+        "texts of one author are not independent (Field and Welsh 2007). Where all items "
+        "behind a number are of one group there is nothing to draw from, and no interval.",
+    ),
+    (
+        "chance",
+        "The accuracy to be expected of the same answers if they were dealt to the texts at "
+        "random.",
+    ),
+    (
+        "above_chance",
+        "Accuracy minus chance, with an interval of its own: negative where the model does worse "
+        "than chance, not clearly different from it where the interval holds 0.",
     ),
     ("span", "How many neighbouring layers are edited together, centred on the one named."),
     (
@@ -117,3 +128,14 @@ STATE_WORDS: dict[str, str] = {
     "failed": "This run failed",
 }
 """What is said of a run that is not complete."""
+
+_GOES_ON = "The same command goes on where the run stopped."
+
+NEXT_WORDS: dict[str, str] = {
+    "running": _GOES_ON,
+    "interrupted": _GOES_ON,
+    "failed": (
+        "Once what the message names is mended, the same command tries again from what is stored."
+    ),
+}
+"""What to do about it."""
