@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from affectscope.cli import health, main
+from affectscope.errors import DiskFullError
 from affectscope.models.self_check import Check
 from affectscope.runs.config import RunConfig
 from affectscope.runs.folder import RunFolder
@@ -178,7 +179,7 @@ def started(monkeypatch):
     """Fake the run itself: makes a folder with one answer. Collects what was asked."""
     asked = []
 
-    def start_run(config: RunConfig, *, command, progress):
+    def start_run(config: RunConfig, *, command, progress, write_report):
         asked.append((config, command))
         folder = RunFolder(config.run_path)
         identity = Identity.of(
@@ -189,11 +190,11 @@ def started(monkeypatch):
             progress.note("working")
             folder.write_summary("infer", {"infer.accuracy": {"value": float("nan"), "n": 3}})
             folder.update(answers={"infer": "It names 1 of 3."})
+            write_report(folder.path, folder.record.as_complete())
             folder.complete()
         return folder
 
     monkeypatch.setattr("affectscope.runs.start.start_run", start_run)
-    monkeypatch.setattr("affectscope.report.write_report", lambda path: path / "report.html")
     return asked
 
 
@@ -227,6 +228,8 @@ def test_run_takes_options_from_a_file(started, tmp_path):
 
 def test_a_stopped_run_says_how_to_go_on(monkeypatch, tmp_path, capsys):
     def stopped(*_, **__):
+        (tmp_path / "a b").mkdir()
+        (tmp_path / "a b" / "run.json").write_text("{}")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("affectscope.runs.start.start_run", stopped)
@@ -236,9 +239,67 @@ def test_a_stopped_run_says_how_to_go_on(monkeypatch, tmp_path, capsys):
     assert f"affectscope run --out '{tmp_path / 'a b'}'" in err
 
 
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), DiskFullError("full", remedy="finished work is kept")]
+)
+def test_a_run_that_ended_before_anything_was_stored_promises_nothing(
+    monkeypatch, tmp_path, capsys, error
+):
+    def ended(*_, **__):
+        raise error
+
+    monkeypatch.setattr("affectscope.runs.start.start_run", ended)
+    assert main(["run", "--out", str(tmp_path)]) in {1, 130}
+    assert "kept" not in capsys.readouterr().err
+
+
+def test_run_says_at_once_what_it_is_about(started, tmp_path, capsys):
+    main(["run", "--out", str(tmp_path / "run"), "--model", "org/tiny"])
+    assert capsys.readouterr().err.startswith("affectscope run: org/tiny on vignettes\n")
+
+
+def test_the_page_of_a_run_says_that_it_is_complete(started, tmp_path):
+    assert main(["run", "--out", str(tmp_path / "run")]) == 0
+    page = tmp_path / "run" / "report.html"
+    assert main(["report", str(tmp_path / "run")]) == 0  # drawn from the record on disk
+    assert "The page shows what was finished" not in page.read_text()
+    page.unlink()
+    assert main(["run", "--out", str(tmp_path / "run")]) == 0  # drawn before it is on disk
+    assert "The page shows what was finished" not in page.read_text()
+
+
 def test_report_needs_a_run(tmp_path, capsys):
-    assert main(["report", str(tmp_path)]) == 1
-    assert "holds no run" in capsys.readouterr().err
+    (tmp_path / "file").write_text("x")
+    for name, message in (
+        ("", "holds no run"),
+        ("none", "there is no folder"),
+        ("file", "is a file, not the folder of a run"),
+    ):
+        assert main(["report", str(tmp_path / name)]) == 1
+        err = capsys.readouterr().err
+        assert message in err
+        assert "--out" not in err
+        assert "remove" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_report_waits_for_nobody_in_a_folder_where_a_run_works(started, tmp_path, capsys):
+    path = tmp_path / "run"
+    assert main(["run", "--out", str(path)]) == 0
+    with RunFolder(path).lock():
+        assert main(["report", str(path)]) == 1
+    captured = capsys.readouterr()
+    assert "is working in" in captured.err
+    assert main(["report", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["infer", "A text."], ["models", "check", "tiny"]], ids=lambda given: given[0]
+)
+def test_an_unknown_template_is_wrong_usage(loaded, capsys, command):
+    assert main([*command, "--template", "nope"]) == 2
+    assert "there is no template 'nope'" in capsys.readouterr().err
+    assert loaded.asked == []
 
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -150,3 +152,81 @@ def test_a_reader_that_leaves_is_no_news():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a file descriptor")
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_closed_stream_is_no_failure(stream):
+    done = subprocess.run(
+        [sys.executable, "-m", "affectscope", "data", "check", "vignettes"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.close(stream),
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert ("rows used" in done.stdout) == (stream == 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["data", "check", "vignettes"], ["--version"]])
+def test_stdout_that_is_full_is_not_taken_for_the_disk_of_a_run(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "affectscope", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("affectscope: stdout cannot be written: No space left on device")
+    assert "disk is full" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+SLOW_IMPORT = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "affectscope.cli":
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+sys.argv = ["affectscope", "--version"]
+from affectscope.__main__ import main
+sys.exit(main())
+"""
+
+SLOW_EXIT = """
+import atexit, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import affectscope.cli
+def stop(*_, **__):
+    raise KeyboardInterrupt
+affectscope.cli.app = stop
+@atexit.register
+def leave():
+    print("leaving", flush=True)
+    time.sleep(1)
+from affectscope.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@pytest.mark.parametrize("program", [SLOW_IMPORT, SLOW_EXIT], ids=["importing", "leaving"])
+def test_ctrl_c_while_python_starts_or_leaves_shows_no_traceback(program):
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() in {"importing\n", "leaving\n"}
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "affectscope: stopped\n"
+    assert process.returncode == 130

@@ -78,6 +78,10 @@ WRONG = [
     ("experiments", "infer,prob", "infer, probe, ablate, patch"),
     ("model", "", "name"),
     ("strict", "perhaps", "true or false"),
+    ("encoding", "nope", "such as utf-8"),
+    ("encoding", "hex", "such as utf-8"),
+    ("out", "", "a folder"),
+    ("out", " ", "a folder"),
 ]
 
 
@@ -189,3 +193,20 @@ def test_a_given_folder_is_taken_with_the_home_folder_filled_in(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     config = resolve_config({"out": "~/run"}, environment={})
     assert config.run_path == Path("/home/someone/run")
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "utf-16", "cp1252", "ISO-8859-1"])
+def test_encodings_that_python_knows_are_taken_as_given(name):
+    assert resolve_config({"encoding": name}, environment={}).encoding == name
+
+
+def test_an_empty_folder_in_a_file_is_an_error(config_file):
+    with pytest.raises(ConfigError, match="out cannot be ''"):
+        resolve_config({}, file=config_file('out: ""\n'), environment={})
+
+
+def test_an_option_that_stands_twice_is_an_error(config_file):
+    file = config_file("seed: 1\nlimit: 3\nseed: 2\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({}, file=file, environment={})
+    assert caught.value.message == f"{file}: seed is given twice, in lines 1 and 3"

@@ -81,7 +81,10 @@ def start(path: Path, make=None) -> dict[str, Result]:
         folder.open_or_create(IDENTITY, CONFIG, {"command": "affectscope run"})
         clean = Clean()
         experiments = [clean, *(Averages(name, clean, folder) for name in ("infer", "patch"))]
-        return run_experiments((make or list)(experiments), folder, progress)
+        with folder.session():
+            results = run_experiments((make or list)(experiments), folder, progress)
+            folder.complete()
+        return results
 
 
 def results_of(path: Path) -> dict[str, bytes]:
@@ -270,5 +273,6 @@ def test_activations_are_kept_when_they_are_wanted(tmp_path):
     with folder.lock(), RunProgress(io.StringIO()) as progress:
         folder.open_or_create(IDENTITY, config, {"command": "affectscope run"})
         run_experiments([Clean()], folder, progress)
+        folder.complete()
     assert len(list((tmp_path / "activations").iterdir())) == 3
     assert not (tmp_path / "results").exists()

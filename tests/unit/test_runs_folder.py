@@ -291,8 +291,49 @@ def test_whether_all_that_is_asked_is_there(tmp_path):
     assert folder.holds(["infer"])
     assert folder.finished() == ("infer",)
     assert not folder.holds(["infer", "patch"])
+    observations = tmp_path / "results" / "infer_observations.parquet"
+    whole = observations.read_bytes()
+    observations.write_bytes(whole[:-10])
+    assert not folder.holds(["infer"])
+    observations.unlink()
+    assert not folder.holds(["infer"])
+    observations.write_bytes(whole)
+    assert folder.holds(["infer"])
     path = tmp_path / "results" / "infer.parquet"
     path.write_bytes(path.read_bytes()[:-10])
     assert not folder.holds(["infer"])
     with pytest.raises(RunFolderError, match=r"infer\.parquet"):
         folder.estimates("infer")
+
+
+def test_a_complete_run_whose_session_then_fails_is_not_complete(tmp_path):
+    folder = opened(tmp_path)
+
+    def complete_and_fail():
+        with folder.session():
+            folder.complete()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        complete_and_fail()
+    assert read_record(tmp_path).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "there is no folder"),
+        ("file", "is a file, not the folder of a run"),
+        ("empty", "holds no run"),
+        ("damaged", "cannot read"),
+    ],
+)
+def test_readers_are_not_told_to_choose_or_remove_a_folder(tmp_path, name, message):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text("{")
+    with pytest.raises(RunFolderError, match=message) as caught:
+        RunFolder(tmp_path / name).record  # noqa: B018
+    assert str(tmp_path / name) in caught.value.message
+    assert caught.value.remedy == "give the folder that 'affectscope run' printed"

@@ -120,3 +120,11 @@ def test_a_failed_stage_is_not_said_to_be_done():
     with pytest.raises(ValueError, match="x"), progress, progress.stage("infer", 1.0):
         raise ValueError("x")
     assert "done" not in stream.getvalue()
+
+
+def test_a_stage_of_unknown_length_has_no_percentage():
+    stream = Terminal()
+    with RunProgress(stream) as progress, progress.stage("report"):
+        progress._view._bars.refresh()
+    assert "report" in stream.getvalue()
+    assert "%" not in stream.getvalue()

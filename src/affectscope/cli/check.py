@@ -72,6 +72,10 @@ def models_check(
 
     config = resolve_config({**o.given_flags(context), "model": name})
 
+    from affectscope.runs.template import require_template
+
+    require_template(config.template)
+
     from affectscope.models import load_model
     from affectscope.prompts import EmotionTask
     from affectscope.vocabulary import SITES

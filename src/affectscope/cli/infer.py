@@ -59,6 +59,10 @@ def infer(
         )
     read = _checked(texts)
 
+    from affectscope.runs.template import require_template
+
+    require_template(config.template)
+
     from affectscope.models import load_model
     from affectscope.prompts import EmotionTask
 

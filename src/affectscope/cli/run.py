@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from affectscope.cli import options as o
 from affectscope.cli.output import print_json
+
+if TYPE_CHECKING:
+    from affectscope.runs.record import RunRecord
 
 
 def run(
@@ -48,22 +52,38 @@ def run(
 
     resolved = resolve_config(o.given_flags(context), file=config)
     context.obj.run_path = resolved.run_path
+    typer.echo(f"affectscope run: {resolved.model} on {resolved.data}", err=True)
 
-    from affectscope.report import write_report
     from affectscope.runs.progress import RunProgress
     from affectscope.runs.start import start_run
 
     with RunProgress() as progress:
-        folder = start_run(resolved, command=context.obj.command, progress=progress)
-        with progress.stage("report"):
-            page = write_report(folder.path)
+        folder = start_run(
+            resolved,
+            command=context.obj.command,
+            progress=progress,
+            write_report=_write_report,
+        )
     for experiment, answer in folder.record.answers.items():
         typer.echo(f"{experiment}: {answer}", err=True)
     if as_json:
-        typer.echo(f"report: {page}", err=True)
+        typer.echo(f"report: {folder.page}", err=True)
         print_json(folder.summary())
     else:
-        typer.echo(str(page))
+        typer.echo(str(folder.page))
+
+
+def _write_report(folder: Path, record: RunRecord) -> None:
+    """Figures and page; the record is the one that is stored once the page is there."""
+    from affectscope.atomic import write_bytes
+    from affectscope.report import draw_figures
+    from affectscope.report.contents import read_contents
+    from affectscope.report.page import render_page
+    from affectscope.runs.record import REPORT_NAME
+
+    draw_figures(folder)
+    contents = replace(read_contents(folder), record=record)
+    write_bytes(folder / REPORT_NAME, render_page(contents).encode())
 
 
 def report(
@@ -71,7 +91,14 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
 ) -> None:
     """Draw the figures and the report of a run anew from its results."""
+    from affectscope.runs.folder import RunFolder
+
+    run_folder = RunFolder(folder)
+    run_folder.record  # noqa: B018 - raises where there is no run, so that none is begun
+    context.obj.run_path = folder
+
     from affectscope.report import write_report
 
-    context.obj.run_path = folder
-    typer.echo(str(write_report(folder)))
+    with run_folder.lock():
+        page = write_report(folder)
+    typer.echo(str(page))

@@ -6,6 +6,7 @@ default. An unknown key or an impossible value is an error that says where it ca
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from affectscope.errors import ConfigError, UsageError
 from affectscope.vocabulary import CALIBRATIONS, EXPERIMENTS, Calibration, ExperimentName
@@ -54,6 +55,24 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value) else value
 
 
+def _text_encoding(value: str | None) -> str | None:
+    """Keep names of no encoding, and of codecs that give no text (such as hex), from passing."""
+    if value is not None:
+        try:
+            codecs.lookup(value)
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+def _named_folder(value: Any) -> Any:
+    """Keep the empty path, which would be the working folder, from passing."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("the name is empty")
+    return value
+
+
 Whole = BeforeValidator(_whole)
 Count = Annotated[int, Field(ge=1)]
 
@@ -81,7 +100,9 @@ class RunConfig(BaseModel):
     """Column with the emotion."""
     group_column: Column = None
     """Column that tells which items belong together, such as the author."""
-    encoding: Annotated[str | None, Allowed("an encoding such as utf-8")] = None
+    encoding: Annotated[
+        str | None, AfterValidator(_text_encoding), Allowed("an encoding such as utf-8")
+    ] = None
     """Encoding of the file; found out when not given."""
     template: Annotated[str, Field(min_length=1), Allowed("the name of a prompt template")] = (
         "joy_sadness_0"
@@ -122,7 +143,7 @@ class RunConfig(BaseModel):
         Allowed("auto, or a whole number, 1 or more"),
     ] = "auto"
     """Prompts that go through the model together."""
-    out: Annotated[Path | None, Allowed("a folder")] = None
+    out: Annotated[Path | None, BeforeValidator(_named_folder), Allowed("a folder")] = None
     """Folder of the run; ``runs/MODEL-DATA`` when not given."""
     strict: Switch = False
     """Fail when the model does not pass the self-check, instead of taking the slow way."""
@@ -211,7 +232,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, st
 
 def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
     try:
-        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        options = yaml.safe_load(text)
+        _refuse_twice(yaml.compose(text, yaml.SafeLoader), file)
     except OSError as error:
         raise ConfigError(
             f"cannot read the configuration file {file}: {error.strerror}",
@@ -237,6 +260,22 @@ def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
                 remedy="correct or remove the line",
             )
     return {key: (value, f"{file}") for key, value in options.items()}
+
+
+def _refuse_twice(document: yaml.Node | None, file: Path) -> None:
+    """Refuse an option that a file gives twice, of which PyYAML would take the last."""
+    if not isinstance(document, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, _ in document.value:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise ConfigError(
+                f"{file}: {key.value} is given twice, in lines {lines[key.value]} and {line}",
+                expected="each option once",
+                remedy="remove one of the lines",
+            )
+        lines[str(key.value)] = line
 
 
 def _explained(error: ValidationError, chosen: Mapping[str, tuple[Any, str]]) -> UsageError:

@@ -22,7 +22,7 @@ def run_experiments(
 
     Args:
         experiments: In order; the clean passes first where others need them.
-        folder: An opened run, whose lock is held.
+        folder: An opened run, whose lock is held and whose session is open.
         progress: Told about every unit.
 
     Returns:
@@ -30,20 +30,18 @@ def run_experiments(
     """
     progress.plan({experiment.name: experiment.planned_cost() for experiment in experiments})
     results: dict[str, Result] = {}
-    with folder.session():
-        for experiment in experiments:
-            began = progress.clock()
-            try:
-                _finish(experiment, folder, progress)
-            except NotPossibleError as error:
-                _store_refusal(experiment, error, folder)
-                progress.note(f"{experiment.name} could not be done: {error}")
-                continue
-            result = collect(experiment, folder.units)
-            _store(experiment, result, folder)
-            folder.add_time(experiment.name, progress.clock() - began)
-            results[experiment.name] = result
-        folder.complete()
+    for experiment in experiments:
+        began = progress.clock()
+        try:
+            _finish(experiment, folder, progress)
+        except NotPossibleError as error:
+            _store_refusal(experiment, error, folder)
+            progress.note(f"{experiment.name} could not be done: {error}")
+            continue
+        result = collect(experiment, folder.units)
+        _store(experiment, result, folder)
+        folder.add_time(experiment.name, progress.clock() - began)
+        results[experiment.name] = result
     return results
 
 

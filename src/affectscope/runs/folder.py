@@ -22,6 +22,7 @@ from affectscope.runs.identity import Identity, deciding_options, differences
 from affectscope.runs.lock import locked
 from affectscope.runs.record import (
     RECORD_NAME,
+    REPORT_NAME,
     RunRecord,
     State,
     now,
@@ -77,6 +78,11 @@ class RunFolder:
             self._record = read_record(self.path)
         return self._record
 
+    @property
+    def page(self) -> Path:
+        """The report."""
+        return self.path / REPORT_NAME
+
     @cached_property
     def units(self) -> UnitFolder:
         """The stored units."""
@@ -97,11 +103,12 @@ class RunFolder:
         return tuple(name for name in EXPERIMENTS if self._result_path(name).exists())
 
     def holds(self, experiments: Iterable[str]) -> bool:
-        """Whether the estimates of all these experiments are stored, whole."""
+        """Whether the estimates and observations of all these experiments are stored, whole."""
         try:
             summary = self.summary()
             for name in experiments:
                 self.estimates(name)
+                self.observations(name)
         except RunFolderError:
             return False
         known = {key.partition(".")[0] for key in summary}
@@ -173,17 +180,21 @@ class RunFolder:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Record how the work in the block ended, unless the block records it itself."""
+        """Record how the work in the block ended; that it is complete, the block says itself."""
+        recorded = False
         try:
             yield
+            recorded = self.record.state != "running"
         except KeyboardInterrupt:
+            recorded = True
             self._leave("interrupted", "stopped by Ctrl-C or a signal")
             raise
         except (AffectscopeError, OSError) as error:
+            recorded = True
             self._leave("failed", str(error))
             raise
         finally:
-            if self.record.state == "running":
+            if not recorded:
                 self._leave("failed", "an unexpected error; see crash.log")
 
     def update(self, **changes: Any) -> None:
@@ -216,7 +227,7 @@ class RunFolder:
 
     def complete(self) -> None:
         """Record that everything asked is done; remove the activations unless they are wanted."""
-        self.update(state="complete", state_detail="")
+        self._save(self.record.as_complete())
         if not self.record.config["keep_activations"]:
             for arrays in (self.path / "activations").glob("*.safetensors"):
                 arrays.unlink()

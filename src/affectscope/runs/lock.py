@@ -63,7 +63,7 @@ def _require_run_or_nothing(path: Path) -> None:
     if not path.exists():
         return
     if (path / RECORD_NAME).exists():
-        read_record(path)
+        read_record(path, remedy="choose another folder with --out, or move this one away")
         return
     found = [
         entry.name

@@ -13,7 +13,14 @@ from contextlib import contextmanager
 from typing import Protocol, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from affectscope.runs.pace import Pace, duration
 
@@ -126,7 +133,7 @@ class _Bars:
         self._bars = Progress(
             TextColumn("{task.description:<16}"),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TaskProgressColumn("{task.percentage:>3.0f} %", text_format_no_percentage=""),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=self._console,

@@ -16,6 +16,10 @@ from affectscope.errors import RunFolderError
 
 SCHEMA_VERSION: Final = 1
 RECORD_NAME = "run.json"
+REPORT_NAME = "report.html"
+
+GIVE_A_RUN = "give the folder that 'affectscope run' printed"
+"""What a reader of runs can do about a path that is none."""
 
 State = Literal["running", "interrupted", "failed", "complete"]
 
@@ -85,13 +89,29 @@ class RunRecord(BaseModel):
     settings: dict[str, str] = {}
     """How each experiment was done, in a sentence."""
 
+    def as_complete(self) -> RunRecord:
+        """The record of this run when everything is done."""
+        return self.model_copy(update={"state": "complete", "state_detail": "", "updated": now()})
 
-def read_record(folder: Path) -> RunRecord:
+
+def read_record(folder: Path, *, remedy: str = GIVE_A_RUN) -> RunRecord:
     """Read ``run.json``.
+
+    Args:
+        folder: The folder of a run.
+        remedy: What to do about one that cannot be read.
 
     Raises:
         RunFolderError: It is missing, damaged, or written by a newer version.
     """
+    if not folder.is_dir():
+        raise RunFolderError(
+            f"{folder} is a file, not the folder of a run"
+            if folder.exists()
+            else f"there is no folder {folder}",
+            expected="the folder of a run of 'affectscope run'",
+            remedy=remedy,
+        )
     path = folder / RECORD_NAME
     try:
         content = json.loads(path.read_bytes())
@@ -99,31 +119,33 @@ def read_record(folder: Path) -> RunRecord:
         raise RunFolderError(
             f"{folder} holds no run: there is no {RECORD_NAME}",
             expected="the folder of a run of 'affectscope run'",
+            remedy=remedy,
         ) from error
     except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, str(error), remedy) from error
     if not isinstance(content, dict):
-        raise _damaged(path, f"it holds a {type(content).__name__}")
+        raise _damaged(path, f"it holds a {type(content).__name__}", remedy)
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise RunFolderError(
             f"{path} has layout version {version}, written by affectscope "
             f"{content.get('affectscope_version', '(unknown)')}",
             expected=f"layout version {SCHEMA_VERSION}",
-            remedy="use that version of affectscope, or choose another folder with --out",
+            remedy=f"use that version of affectscope, or {remedy}",
         )
     try:
         return RunRecord(**content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise _damaged(path, reason, remedy) from error
 
 
-def _damaged(path: Path, reason: str) -> RunFolderError:
+def _damaged(path: Path, reason: str, remedy: str) -> RunFolderError:
     return RunFolderError(
         f"cannot read {path}: {reason}",
         expected="the whole run.json of a run",
-        remedy="choose another folder with --out, or remove this one",
+        remedy=remedy,
     )
 
 

@@ -1,0 +1,129 @@
+"""What a run works on: model and task loaded, the items drawn, and what run.json says of them.
+
+Loads the libraries of models, which takes seconds: whatever can be refused without them comes
+before this is imported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from affectscope.analyses import Experiment, Study, UnitStore, build
+from affectscope.data import Corpus
+from affectscope.models import LanguageModel, load_model
+from affectscope.prompts import EmotionTask
+from affectscope.runs.config import RunConfig
+from affectscope.runs.identity import Identity
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to be worked on."""
+
+    config: RunConfig
+    lm: LanguageModel
+    task: EmotionTask
+    corpus: Corpus
+    """All items of the corpus."""
+    used: Corpus
+    """Those that the run looks at."""
+
+    @property
+    def identity(self) -> Identity:
+        """Everything that decides the numbers."""
+        model = self.lm.describe()
+        return Identity.of(
+            self.config,
+            model_sha256=model["sha256"],
+            corpus_sha256=self.corpus.sha256,
+            device=model["device"],
+            dtype=model["dtype"],
+        )
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the corpus, usable or not."""
+        return len(self.corpus) + sum(each.count for each in self.corpus.dropped)
+
+    def experiments(self, store: UnitStore) -> list[Experiment]:
+        """The experiments that are asked for, the clean passes first."""
+        config = self.config
+        return build(
+            config.experiments,
+            Study(lm=self.lm, task=self.task, corpus=self.used, store=store, seed=config.seed),
+            pairs=config.pairs,
+            span=config.span,
+            folds=config.folds,
+            ablate_items=config.ablate_items,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What ``run.json`` says of model, corpus and prompts."""
+        lm, corpus, used = self.lm, self.corpus, self.used
+        slow = ["the model failed its self-check and runs on full passes, which are slower"]
+        return {
+            "model": {**lm.describe(), "requested_revision": self.config.revision},
+            "corpus": {
+                "name": corpus.name,
+                "source": corpus.source,
+                "sha256": corpus.sha256,
+                "encoding": corpus.encoding,
+                "n_rows": self.n_rows,
+                "n_used": len(used),
+                "dropped": [{"reason": each.reason, "count": each.count} for each in used.dropped],
+                "emotions": dict(sorted(Counter(used.emotions).items())),
+            },
+            "prompts": self.task.describe(),
+            "self_check": [asdict(check) for check in lm.checks],
+            "engine": lm.engine,
+            "seeds": {"seed": self.config.seed},
+            "warnings": [*self.task.warnings, *(slow if lm.engine == "full pass" else [])],
+        }
+
+    def left_out(self) -> str:
+        """Which rows are not used and why, in a sentence; empty when all can be used.
+
+        Rows that a limit leaves over are not among them.
+        """
+        count = sum(each.count for each in self.used.dropped)
+        if not count:
+            return ""
+        reasons = ", ".join(f"{each.reason} ({each.count:,})" for each in self.used.dropped)
+        verb = "is" if count == 1 else "are"
+        return f"{count:,} of {self.n_rows:,} rows {verb} left out: {reasons}"
+
+
+def prepare(config: RunConfig, corpus: Corpus, say: Callable[[str], None]) -> Prepared:
+    """Load the model and draw the items.
+
+    Args:
+        config: The options.
+        corpus: The whole corpus.
+        say: Takes each line on what happens.
+
+    Raises:
+        DataError: No item is left.
+        ModelError: The model cannot be used.
+    """
+    lm = load_model(
+        config.model,
+        revision=config.revision,
+        dtype=config.dtype,
+        device=config.device,
+        batch_size=config.batch_size,
+        strict=config.strict,
+        trust_remote_code=config.trust_remote_code,
+        progress=say,
+    )
+    task = EmotionTask(
+        lm, template=config.template, calibration=config.calibration, labels=corpus.labels
+    )
+    fitting = corpus.without(
+        lm.too_long(task.prompts(corpus.texts)),
+        f"the prompt is longer than the model's context of {lm.context_length} tokens",
+    )
+    used = fitting.sample(config.limit, config.seed, exclude_texts=task.shot_texts)
+    return Prepared(config, lm, task, corpus, used)
