@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +61,7 @@ def run(
             resolved,
             command=context.obj.command,
             progress=progress,
-            write_report=_write_report,
+            write_report=_draw,
         )
     for experiment, answer in folder.record.answers.items():
         typer.echo(f"{experiment}: {answer}", err=True)
@@ -73,17 +72,11 @@ def run(
         typer.echo(str(folder.page))
 
 
-def _write_report(folder: Path, record: RunRecord) -> None:
-    """Figures and page; the record is the one that is stored once the page is there."""
-    from affectscope.atomic import write_bytes
-    from affectscope.report import draw_figures
-    from affectscope.report.contents import read_contents
-    from affectscope.report.page import render_page
-    from affectscope.runs.record import REPORT_NAME
+def _draw(folder: Path, record: RunRecord) -> Path:
+    """Figures and page; imported late, since what draws them takes a second to load."""
+    from affectscope.report import write_report
 
-    draw_figures(folder)
-    contents = replace(read_contents(folder), record=record)
-    write_bytes(folder / REPORT_NAME, render_page(contents).encode())
+    return write_report(folder, record)
 
 
 def report(
