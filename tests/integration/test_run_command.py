@@ -19,19 +19,7 @@ from commands import affectscope
 
 pytestmark = pytest.mark.integration
 
-OPTIONS = (
-    "run",
-    "--limit",
-    "39",
-    "--pairs",
-    "8",
-    "--seed",
-    "1",
-    "--ablate-items",
-    "13",
-    "--folds",
-    "2",
-)
+OPTIONS = tuple("run --limit 52 --pairs 48 --seed 1 --folds 2".split())
 EXPERIMENTS = ("infer", "probe", "ablate", "patch")
 
 
