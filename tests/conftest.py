@@ -33,4 +33,7 @@ def tiny_model(tokenizer) -> LlamaForCausalLM:
 
 @pytest.fixture(scope="session")
 def lm(tiny_model, tokenizer) -> LanguageModel:
-    return loaded(tiny_model, tokenizer)
+    model = loaded(tiny_model, tokenizer)
+    # A fault of the sweep would make the self-check fall back, and hide it from every other test.
+    assert model.engine == "sweep", model.checks
+    return model

@@ -13,4 +13,4 @@ os.environ.setdefault("AFFECTSCOPE_DEFAULT_MODEL_SOURCE", "wheel")
 
 @pytest.fixture(scope="session")
 def smollm() -> afs.LanguageModel:
-    return afs.load_model("smollm2-135m", dtype="float32", device="cpu")
+    return afs.load_model("smollm2-135m", dtype="float32", device="cpu", strict=True)
