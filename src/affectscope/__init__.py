@@ -24,16 +24,23 @@ if TYPE_CHECKING:
         Zero,
     )
     from affectscope.errors import AffectscopeError
-    from affectscope.models import LanguageModel, load_model
+    from affectscope.models import (
+        Architecture,
+        LanguageModel,
+        load_model,
+        register_architecture,
+    )
     from affectscope.prompts import EmotionTask
     from affectscope.stats import Estimate
-    from affectscope.vocabulary import APPRAISALS, EMOTIONS, SITES
+    from affectscope.vocabulary import APPRAISALS, EMOTIONS, PRENORM_SITES, SITES, head_site
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "APPRAISALS": "vocabulary",
     "EMOTIONS": "vocabulary",
+    "PRENORM_SITES": "vocabulary",
+    "head_site": "vocabulary",
     "SITES": "vocabulary",
     "AffectscopeError": "errors",
     "Corpus": "data",
@@ -48,8 +55,10 @@ _HOMES = {
     "States": "engine",
     "Sweep": "engine",
     "Zero": "engine",
+    "Architecture": "models",
     "LanguageModel": "models",
     "load_model": "models",
+    "register_architecture": "models",
     "EmotionTask": "prompts",
     "Estimate": "stats",
 }
@@ -57,9 +66,11 @@ _HOMES = {
 __all__ = [
     "APPRAISALS",
     "EMOTIONS",
+    "PRENORM_SITES",
     "SITES",
     "Add",
     "AffectscopeError",
+    "Architecture",
     "Corpus",
     "Edit",
     "EmotionTask",
@@ -74,8 +85,10 @@ __all__ = [
     "Sweep",
     "Zero",
     "analyses",
+    "head_site",
     "load_corpus",
     "load_model",
+    "register_architecture",
 ]
 
 

@@ -7,6 +7,7 @@ block where an activation is read or edited.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -67,14 +68,46 @@ APPRAISALS: tuple[Appraisal, ...] = (
 
 APPRAISAL_NAMES: tuple[str, ...] = tuple(appraisal.name for appraisal in APPRAISALS)
 
-Site = Literal["attn_out", "mlp_out", "resid_post"]
-"""Where an activation is read or edited.
+Site = str
+"""Where an activation is read or edited: one of :data:`SITES` or :data:`PRENORM_SITES`, or
+``head_out[h]``.
 
-``attn_out`` and ``mlp_out`` are what attention and MLP add to the residual stream;
-``resid_post`` is the residual stream after the block.
+``attn_out`` and ``mlp_out`` are what attention and MLP add to the residual stream, after any
+post-norm; ``resid_post`` is the residual stream after the block. ``head_out[3]`` is what head 3
+adds to attention's output (without the output bias, which belongs to no head; before any
+post-norm).
 """
 
-SITES: tuple[Site, ...] = get_args(Site)
+SITES: tuple[Site, ...] = ("attn_out", "mlp_out", "resid_post")
+"""The sites of every family: what the experiments read and edit."""
+
+PRENORM_SITES: tuple[Site, ...] = ("attn_out_prenorm", "mlp_out_prenorm")
+"""Attention's and the MLP's output before the post-norm, in families that have one."""
+
+_HEAD = re.compile(r"head_out\[(0|[1-9]\d*)\]")
+
+
+def head_site(head: int) -> Site:
+    """The site of one attention head: ``head_out[3]``."""
+    return f"head_out[{head}]"
+
+
+def head_of(site: Site) -> int | None:
+    """The head of a ``head_out[h]`` site, counted from 0; None for any other site."""
+    found = _HEAD.fullmatch(site)
+    return None if found is None else int(found[1])
+
+
+def site_index(site: Site) -> int:
+    """A number for every site, which is part of the seed of noise.
+
+    Raises:
+        KeyError: For a site that there is not.
+    """
+    head = head_of(site)
+    numbers = {name: index for index, name in enumerate((*SITES, *PRENORM_SITES))}
+    return numbers[site] if head is None else 16 + head
+
 
 Calibration = Literal["none", "content-free", "batch"]
 """How label scores are corrected for the prompt's own preferences."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import reference
-from affectscope.engine.batching import common_prefix_length, length_batches
+from affectscope.engine.batching import common_prefix_length, longest_first, make_batch
 from affectscope.errors import LayerError, PromptError
 from affectscope.vocabulary import SITES
 
@@ -84,15 +84,16 @@ def test_common_prefix_leaves_every_prompt_its_own_tokens():
     assert common_prefix_length([(1, 2), (3, 2)], keep=1) == 0
 
 
-def test_batches_hold_every_prompt_once_within_the_budget():
-    encoded = [tuple(range(n)) for n in (3, 9, 4, 9, 30, 2, 5)]
-    batches = list(
-        length_batches(encoded, prefix=1, max_prompts=3, max_tokens=16, device=torch.device("cpu"))
-    )
-    assert sorted(row for batch in batches for row in batch.rows) == list(range(7))
-    for batch in batches:
-        assert len(batch.rows) <= 3
-        assert batch.ids.numel() <= 16 or len(batch.rows) == 1
-        for i, row in enumerate(batch.rows):
-            n = int(batch.lengths[i])
-            assert tuple(batch.ids[i, :n].tolist()) == encoded[row][1:]
+def test_a_batch_is_padded_on_the_right_and_leaves_the_prefix_out():
+    encoded = [tuple(range(n)) for n in (3, 9, 4)]
+    batch = make_batch(encoded, 1, torch.device("cpu"))
+    assert batch.lengths.tolist() == [2, 8, 3]
+    for row, ids in enumerate(encoded):
+        n = len(ids) - 1
+        assert tuple(batch.ids[row, :n].tolist()) == ids[1:]
+        assert set(batch.ids[row, n:].tolist()) <= {ids[-1]}
+
+
+def test_longest_prompts_first_and_equal_ones_side_by_side():
+    encoded = [(1, 2), (3,), (1, 2, 3), (4, 5), (1, 2)]
+    assert longest_first(encoded) == [2, 0, 4, 3, 1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -161,23 +159,33 @@ def test_siblings_do_not_see_each_other(lm):
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7])
-def test_a_batch_size_bounds_every_pass(lm, rows, monkeypatch):
-    shapes = []
-    forward = type(lm.model.model).forward
-
-    def watched(self, *arguments, input_ids, **options):
-        shapes.append(input_ids.shape)
-        return forward(self, *arguments, input_ids=input_ids, **options)
-
-    monkeypatch.setattr(lm.model.model, "forward", watched.__get__(lm.model.model))
-    interventions = [eng.Intervention([eng.Zero("attn_out", 1)])] * 20
-    sized = dataclasses.replace(lm, batch_size=rows)
-    sized.intervene(PROMPTS, interventions, label_ids=LABELS)
-    passes = len(PROMPTS) * 20 // rows  # the siblings alone, when every pass is full
-    assert len(shapes) >= passes
-    assert all(shape[0] <= rows for shape in shapes)
-    widths = [shape[1] for shape in shapes]
-    assert max(sorted(widths)[:passes]) <= rows
+def test_a_batch_size_bounds_every_pass(lm, rows):
+    """Prompts in the backbone's passes; counterfactuals in those of the last block."""
+    prompts, branches = [], []
+    sized = from_pretrained(lm.pretrained, batch_size=rows)
+    handles = [
+        lm.model.model.register_forward_pre_hook(
+            lambda _m, _a, kwargs: prompts.append(kwargs["input_ids"].shape[0]), with_kwargs=True
+        ),
+        lm.model.model.layers[-1].register_forward_pre_hook(
+            lambda _m, args, kwargs: (
+                branches.append(args[0].shape[0] * args[0].shape[1])
+                if "branches" in kwargs
+                else None
+            ),
+            with_kwargs=True,
+        ),
+    ]
+    try:
+        interventions = [eng.Intervention([eng.Zero("attn_out", 1)])] * 20
+        sized.intervene(PROMPTS, interventions, label_ids=LABELS)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert max(prompts) <= rows
+    assert sum(prompts) == len(PROMPTS) + 1, "every prompt once, and their prefix"
+    assert max(branches) <= rows
+    assert sum(branches) == len(PROMPTS) * 20, "every counterfactual once"
 
 
 @pytest.mark.parametrize("path", ["sweep", "plain"])

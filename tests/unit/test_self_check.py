@@ -23,12 +23,11 @@ def broken(tokenizer):
     model = tiny_llama(len(tokenizer), seed=3)
     original = model.model.forward
 
-    def forward(self, *arguments, position_ids=None, past_key_values=None, **options):
-        if past_key_values is not None and position_ids is not None:
-            position_ids = position_ids + 3 * (past_key_values.get_seq_length() > 0)
-        return original(
-            *arguments, position_ids=position_ids, past_key_values=past_key_values, **options
-        )
+    def forward(self, *arguments, input_ids=None, past_key_values=None, **options):
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if past:
+            options["position_ids"] = past + 3 + torch.arange(input_ids.shape[1])[None]
+        return original(*arguments, input_ids=input_ids, past_key_values=past_key_values, **options)
 
     model.model.forward = types.MethodType(forward, model.model)
     return model
@@ -38,6 +37,7 @@ def test_a_sound_model_passes_every_check(lm):
     assert lm.engine == "sweep"
     assert [check.name for check in lm.checks] == [
         "residual stream",
+        "heads",
         "edits",
         "clean scores",
         "branched scores",
@@ -62,6 +62,36 @@ def test_a_model_that_is_wrong_with_a_past_runs_on_full_passes_and_is_right(brok
         assert torch.allclose(states.at("resid_post", 2)[row], truth, rtol=1e-4, atol=1e-4)
 
 
+def own_attention(module, *arguments, **options):
+    """Attention that does not ask transformers which function to call."""
+    before = module.config._attn_implementation
+    module.config._attn_implementation = "sdpa"
+    try:
+        return type(module).forward(module, *arguments, **options)
+    finally:
+        module.config._attn_implementation = before
+
+
+def test_attention_that_cannot_branch_runs_on_full_passes(tokenizer, caplog):
+    model = tiny_llama(len(tokenizer), seed=3)
+    attention = model.model.layers[1].self_attn
+    attention.forward = types.MethodType(own_attention, attention)
+    slow = loaded(model, tokenizer)
+    assert slow.engine == "full pass"
+    assert [check.name for check in slow.checks if not check.passed] == ["branched scores"]
+    assert "does not go through transformers' interface" in caplog.text
+    sweep = slow.intervene(PROMPTS, [eng.Intervention([eng.Zero("attn_out", 1)])], label_ids=LABELS)
+    for row, ids in enumerate(slow.encode(PROMPTS)):
+        zeroed = reference.full_pass(model, ids, [("attn_out", 1, -1, reference.zero())], LABELS)
+        assert torch.allclose(sweep.logits[row, 0], zeroed, atol=1e-4)
+
+
+def test_a_wrong_number_of_heads_is_refused(tiny_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(tiny_model.config, "num_attention_heads", 3)
+    with pytest.raises(SelfCheckError, match="heads"):
+        loaded(tiny_model, tokenizer)
+
+
 def test_strict_makes_it_an_error(broken, tokenizer):
     slow = loaded(broken, tokenizer)
     with pytest.raises(SelfCheckError, match="clean scores") as caught:
@@ -74,7 +104,9 @@ def test_a_wrong_map_of_sites_is_refused(tiny_model, tokenizer, monkeypatch):
     wrong = Architecture(
         backbone="model",
         layers="layers",
+        final_norm="norm",
         sites={"attn_out": "input_layernorm", "mlp_out": "mlp", "resid_post": ""},
+        projection="self_attn.o_proj",
     )
     monkeypatch.setattr(
         "affectscope.models.architectures.ARCHITECTURES", {**ARCHITECTURES, "llama": wrong}

@@ -14,15 +14,12 @@ import pandas as pd
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.infer import percent
 from affectscope.analyses.layers import curves_by_layer, layer_table
-from affectscope.analyses.study import Study
+from affectscope.analyses.study import ITEMS, Study
 from affectscope.analyses.windows import require_count, window
 from affectscope.engine import Edit, Intervention, Noise, Zero
 from affectscope.figures import ablate_charts
 from affectscope.stats import Estimate
 from affectscope.vocabulary import ABLATION_KINDS, SITES, AblationKind, Site
-
-ITEMS = 16
-"""Items in a unit: some seconds of work."""
 
 
 class Ablate(Experiment):
@@ -89,7 +86,7 @@ class Ablate(Experiment):
             Intervention(self._edits(*condition), name=" ".join(map(str, condition)))
             for condition in self._conditions
         ]
-        sweep = study.lm.intervene(
+        sweep = study.remembering_lm.intervene(
             study.prompts[start:stop], interventions, label_ids=study.task.label_ids
         )
         answers = study.clean.offsets.scores(sweep.logits).argmax(dim=-1).numpy()

@@ -24,14 +24,19 @@ from affectscope.analyses.experiment import (
     finish_units,
 )
 from affectscope.data import Corpus
+from affectscope.engine import free_memory
 from affectscope.errors import LabelError
 from affectscope.models import LanguageModel
 from affectscope.prompts import EmotionTask, LabelOffsets
 from affectscope.stats import GroupBootstrap
 from affectscope.vocabulary import SITES, Site
 
-CLEAN_ITEMS = 64
-"""Items in a unit of clean passes: some seconds of work."""
+ITEMS = 32
+"""Items in a unit of work: some seconds. The same for all, so that they share clean passes."""
+
+MEMORY_SHARE = 1 / 8
+MOST_MEMORY = 2**30
+"""Clean passes are kept in so much of the free memory, and in at most so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,16 @@ class Study:
     def prompts(self) -> list[str]:
         """The prompt of every item."""
         return self.task.prompts(self.corpus.texts)
+
+    @cached_property
+    def remembering_lm(self) -> LanguageModel:
+        """The model, for experiments that go over the same items in the same units.
+
+        It keeps keys and values of what it reads while there is room, so that an experiment need
+        not read again what another has read; results are the same to the bit.
+        """
+        free = free_memory(self.lm.reader.access.device)
+        return self.lm.remembering(min(MOST_MEMORY, int(MEMORY_SHARE * free)))
 
     @cached_property
     def n_tokens(self) -> int:
@@ -115,17 +130,17 @@ class CleanExperiment(Experiment):
         return [
             Unit(
                 self.name,
-                {"items": [start, min(start + CLEAN_ITEMS, n)]},
-                cost=self.study.n_tokens * (min(start + CLEAN_ITEMS, n) - start) / n,
+                {"items": [start, min(start + ITEMS, n)]},
+                cost=self.study.n_tokens * (min(start + ITEMS, n) - start) / n,
             )
-            for start in range(0, n, CLEAN_ITEMS)
+            for start in range(0, n, ITEMS)
         ]
 
     def compute(self, unit: Unit) -> UnitOutput:
         """Run a block of items through the model."""
         study = self.study
         start, stop = unit.key["items"]
-        states = study.lm.capture(study.prompts[start:stop])
+        states = study.remembering_lm.capture(study.prompts[start:stop])
         answers = study.lm.unembed(states.final).argmax(dim=-1).tolist()
         items = study.corpus.items.iloc[start:stop]
         table = pd.DataFrame(

@@ -63,7 +63,11 @@ def models_check(
     revision: o.Revision = None,
     template: o.Template = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    max_memory: o.MaxMemory = None,
+    offload_folder: o.OffloadFolder = None,
     dtype: o.Dtype = None,
+    strict: o.Strict = None,
     trust_remote_code: o.TrustRemoteCode = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -80,13 +84,7 @@ def models_check(
     from affectscope.prompts import EmotionTask
     from affectscope.vocabulary import SITES
 
-    lm = load_model(
-        config.model,
-        revision=config.revision,
-        dtype=config.dtype,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
+    lm = load_model(config.model, **config.load_options)
     task = EmotionTask(lm, template=config.template)
     found = {
         "model": lm.describe(),

@@ -37,6 +37,9 @@ def infer(
         ),
     ] = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    max_memory: o.MaxMemory = None,
+    offload_folder: o.OffloadFolder = None,
     dtype: o.Dtype = None,
     batch_size: o.BatchSize = None,
     strict: o.Strict = None,
@@ -66,15 +69,7 @@ def infer(
     from affectscope.models import load_model
     from affectscope.prompts import EmotionTask
 
-    lm = load_model(
-        config.model,
-        revision=config.revision,
-        dtype=config.dtype,
-        device=config.device,
-        batch_size=config.batch_size,
-        strict=config.strict,
-        trust_remote_code=config.trust_remote_code,
-    )
+    lm = load_model(config.model, **config.load_options)
     task = EmotionTask(lm, template=config.template, calibration=config.calibration)
     scores = task.score_texts(read)
     for warning in task.warnings:

@@ -4,9 +4,11 @@ The engine works on an unmodified Hugging Face causal language model through for
 knows no model family; :class:`ModelAccess` tells it where a model's sites are.
 """
 
-from affectscope.engine.access import ModelAccess
-from affectscope.engine.batching import Prompt, encode_all
+from affectscope.engine.access import ModelAccess, has_heads, head_contribution
+from affectscope.engine.batching import Prompt, common_prefix_length, encode_all
+from affectscope.engine.budget import Budget, free_memory
 from affectscope.engine.capture import States, capture
+from affectscope.engine.full_passes import score_full_passes
 from affectscope.engine.interventions import (
     Add,
     Edit,
@@ -17,16 +19,20 @@ from affectscope.engine.interventions import (
     Replace,
     Zero,
 )
+from affectscope.engine.memory import PassMemory
 from affectscope.engine.reading import PromptReader
+from affectscope.engine.starts import chain_length, start_of
 from affectscope.engine.sweep import Sweep, intervene
 
 __all__ = [
     "Add",
+    "Budget",
     "Edit",
     "Intervention",
     "Mean",
     "ModelAccess",
     "Noise",
+    "PassMemory",
     "ProjectOut",
     "Prompt",
     "PromptReader",
@@ -35,6 +41,13 @@ __all__ = [
     "Sweep",
     "Zero",
     "capture",
+    "chain_length",
+    "common_prefix_length",
     "encode_all",
+    "free_memory",
+    "has_heads",
+    "head_contribution",
     "intervene",
+    "score_full_passes",
+    "start_of",
 ]

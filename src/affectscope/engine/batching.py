@@ -1,4 +1,4 @@
-"""Prompts as token ids, and the one place that batches and pads them.
+"""Prompts as token ids, and the one place that pads them.
 
 Prompts are padded on the right: in a causal model what follows the last real token cannot reach
 it, so padding needs no mask and changes no score.
@@ -6,7 +6,7 @@ it, so padding needs no mask and changes no score.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +19,11 @@ from affectscope.prompts.tokens import Tokenizer, prompt_ids
 Prompt = str | Sequence[int]
 """A prompt as text, or already as token ids."""
 
+Ids = tuple[int, ...]
+"""Token ids of a prompt."""
 
-def encode_all(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+
+def encode_all(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[Ids]:
     """Token ids of every prompt.
 
     Raises:
@@ -44,18 +47,21 @@ def encode_all(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[tuple[in
 class Batch:
     """Prompts that go through the model together, without their shared prefix."""
 
-    rows: tuple[int, ...]
-    """Index of each prompt in the call."""
     ids: Int[Tensor, "prompt token"]
     """Token ids after the prefix, padded on the right with each prompt's own last token."""
     lengths: Int[Tensor, " prompt"]
-    """Number of real tokens after the prefix."""
+    """Number of real tokens after the prefix, on the CPU."""
+
+    @property
+    def n_prompts(self) -> int:
+        """How many prompts."""
+        return len(self.lengths)
 
 
-def common_prefix_length(encoded: Sequence[Sequence[int]], keep: int) -> int:
+def common_prefix_length(encoded: Sequence[Ids], keep: int) -> int:
     """Length of the prefix all prompts share, leaving each at least ``keep`` tokens of its own."""
     # whatever all share, the first and the last in lexical order share
-    first, last = min(map(tuple, encoded)), max(map(tuple, encoded))
+    first, last = min(encoded), max(encoded)
     shared = 0
     for a, b in zip(first, last, strict=False):
         if a != b:
@@ -64,36 +70,26 @@ def common_prefix_length(encoded: Sequence[Sequence[int]], keep: int) -> int:
     return max(0, min(shared, min(map(len, encoded)) - keep))
 
 
-def length_batches(
-    encoded: Sequence[Sequence[int]],
-    *,
-    prefix: int,
-    max_prompts: int,
-    max_tokens: int,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """Batches of prompts of similar length, longest first.
+def longest_first(encoded: Sequence[Ids]) -> list[int]:
+    """Indices of the prompts, longest first, equal prompts side by side.
 
     Longest first, so that a batch that does not fit in memory fails at once rather than at the end.
+    """
+    return sorted(range(len(encoded)), key=lambda index: (-len(encoded[index]), encoded[index]))
+
+
+def make_batch(encoded: Sequence[Ids], n_prefix: int, device: torch.device) -> Batch:
+    """Pad prompts to the longest of them.
 
     Args:
         encoded: Token ids of every prompt.
-        prefix: Number of leading tokens to leave out.
-        max_prompts: Most prompts in a batch.
-        max_tokens: Most tokens in a batch, padding included; a single longer prompt goes alone.
+        n_prefix: Number of leading tokens to leave out.
         device: Where the ids go.
     """
-    order = sorted(range(len(encoded)), key=lambda index: (-len(encoded[index]), index))
-    start = 0
-    while start < len(order):
-        longest = len(encoded[order[start]]) - prefix
-        size = max(1, min(max_prompts, max_tokens // longest))
-        rows = order[start : start + size]
-        start += size
-        tails = [list(encoded[row][prefix:]) for row in rows]
-        padded = [tail + [tail[-1]] * (longest - len(tail)) for tail in tails]
-        yield Batch(
-            rows=tuple(rows),
-            ids=torch.tensor(padded, device=device),
-            lengths=torch.tensor([len(tail) for tail in tails], device=device),
-        )
+    tails = [list(ids[n_prefix:]) for ids in encoded]
+    longest = max(map(len, tails))
+    padded = [tail + [tail[-1]] * (longest - len(tail)) for tail in tails]
+    return Batch(
+        ids=torch.tensor(padded, device=device),
+        lengths=torch.tensor([len(tail) for tail in tails]),
+    )

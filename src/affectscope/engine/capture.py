@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from affectscope.engine.batching import Batch
+from affectscope.engine.batching import Ids, longest_first
+from affectscope.engine.budget import in_portions
+from affectscope.engine.notes import at_columns
 from affectscope.engine.reading import PromptReader
 from affectscope.errors import PromptError
 from affectscope.vocabulary import Site
@@ -37,7 +39,7 @@ class States:
         ]
 
 
-def check_positions(encoded: Sequence[Sequence[int]], positions: Sequence[int]) -> None:
+def check_positions(encoded: Sequence[Ids], positions: Sequence[int]) -> None:
     """Raise :class:`PromptError` when a position lies outside some prompt."""
     if not positions:
         raise PromptError(
@@ -59,12 +61,11 @@ def check_positions(encoded: Sequence[Sequence[int]], positions: Sequence[int]) 
 @torch.no_grad()
 def capture(
     reader: PromptReader,
-    encoded: Sequence[tuple[int, ...]],
+    encoded: Sequence[Ids],
     *,
     sites: Sequence[Site],
     layers: Sequence[int],
     positions: Sequence[int] = (-1,),
-    max_prompts: int = 256,
 ) -> States:
     """Activations of every prompt at the given places.
 
@@ -74,12 +75,12 @@ def capture(
         sites: Which activations.
         layers: Which blocks, from 0.
         positions: Which tokens, counted from the end.
-        max_prompts: Most prompts in one pass.
 
     Raises:
         PromptError: For a position outside a prompt.
         LayerError: For a layer the model does not have.
         InterventionError: For a site that does not exist.
+        ModelError: When memory runs out with a single prompt.
     """
     check_positions(encoded, positions)
     access = reader.access
@@ -89,34 +90,31 @@ def capture(
     shape = (len(encoded), len(layers), len(sites), len(positions), access.d_model)
     tensor = torch.empty(shape, dtype=torch.float32)
     final = torch.empty((len(encoded), access.d_model), dtype=torch.float32)
-    for batch in reader.batches(encoded, prefix, max_prompts):
-        rows = torch.tensor(batch.rows)
+
+    order = longest_first(encoded)
+
+    def read(places: range) -> None:
+        portion = order[places.start : places.stop]
+        ends = torch.tensor([len(encoded[row]) for row in portion]) - prefix.n_tokens
+        columns = ends[:, None] + torch.tensor(list(positions))
         functions = {
-            (layer, site): _store(tensor[:, i, j], rows, batch, positions)
+            (layer, site): _store(tensor[:, i, j], torch.tensor(portion), columns)
             for i, layer in enumerate(layers)
             for j, site in enumerate(sites)
         }
         with access.hooks(functions):
-            hidden, _ = reader.read(batch, prefix)
-        final[rows] = at_positions(hidden, batch, (-1,))[:, 0].float().cpu()
+            clean = reader.clean_pass([encoded[row] for row in portion], prefix, keep=0, anew=True)
+        final[portion] = clean.hidden.float().cpu()
+
+    def most(start: int) -> int:
+        return reader.most_prompts([encoded[row] for row in order[start:]], prefix)
+
+    in_portions(reader.budget, len(encoded), most, read)
     return States(tensor, final, tuple(layers), tuple(sites), tuple(positions))
 
 
-def at_positions(
-    activation: Float[Tensor, "prompt token d_model"], batch: Batch, positions: Sequence[int]
-) -> Float[Tensor, "prompt position d_model"]:
-    """The activations at positions counted from the end of each prompt."""
-    rows = torch.arange(len(batch.rows), device=activation.device)
-    columns = batch.lengths.to(activation.device)[:, None] + torch.tensor(
-        list(positions), device=activation.device
-    )
-    return activation[rows[:, None], columns]
-
-
-def _store(
-    target: Tensor, rows: Tensor, batch: Batch, positions: Sequence[int]
-) -> Callable[[Tensor], None]:
+def _store(target: Tensor, rows: Tensor, columns: Tensor) -> Callable[[Tensor], None]:
     def store(activation: Tensor) -> None:
-        target[rows] = at_positions(activation, batch, positions).float().cpu()
+        target[rows] = at_columns(activation, columns).float().cpu()
 
     return store

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from affectscope.errors import InterventionError
-from affectscope.vocabulary import SITES, Site
+from affectscope.vocabulary import PRENORM_SITES, SITES, Site, head_of, site_index
 
 Position = int | Literal["all"]
 """A token counted from the end (-1 is the last), or every token."""
@@ -52,10 +52,10 @@ class Edit(ABC):
     position: Position = field(default=-1, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.site not in SITES:
+        if self.site not in (*SITES, *PRENORM_SITES) and head_of(self.site) is None:
             raise InterventionError(
                 f"there is no site {self.site!r}",
-                expected=f"one of {', '.join(SITES)}",
+                expected=f"one of {', '.join((*SITES, *PRENORM_SITES))} or head_out[h]",
                 remedy="name one of these sites",
             )
         if self.position != "all" and self.position >= 0:
@@ -107,8 +107,9 @@ def noise_direction(
 ) -> Float[Tensor, " d_model"]:
     """The Gaussian direction that :class:`Noise` uses, of unit norm.
 
-    It is drawn by ``numpy.random.default_rng([seed, crc32(ids as little-endian int64), site's index
-    in SITES, layer, token])``, so that it depends on what is edited and not on batching or order.
+    It is drawn by ``numpy.random.default_rng([seed, crc32(ids as little-endian int64), site, layer,
+    token])``, the site as the number of :func:`affectscope.vocabulary.site_index`, so that it
+    depends on what is edited and not on batching or order.
 
     Args:
         ids: Token ids of the whole prompt.
@@ -119,7 +120,7 @@ def noise_direction(
         d_model: Length of the vector.
     """
     key = zlib.crc32(np.asarray(ids, dtype="<i8").tobytes())
-    generator = np.random.default_rng([seed, key, SITES.index(site), layer, token])
+    generator = np.random.default_rng([seed, key, site_index(site), layer, token])
     draw = generator.standard_normal(d_model)
     return torch.from_numpy((draw / np.linalg.norm(draw)).astype(np.float32))
 

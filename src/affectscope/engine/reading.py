@@ -1,47 +1,41 @@
 """Step 1, read once: the shared prefix of all prompts, then each prompt's own tokens.
 
-The keys and values of the prefix are computed once for a call; the prompts attend to them through
-a 4-D mask, as they do to their own earlier tokens.
+The keys and values of the prefix are computed once for a call; the prompts attend to them as to
+their own earlier tokens. What a branch needs of a clean pass is kept: keys and values, and the
+input of every block at the last tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
 from affectscope.engine.access import ModelAccess
-from affectscope.engine.batching import Batch, common_prefix_length, length_batches
-
-KeysValues = list[tuple[Tensor, Tensor]]
-"""Keys and values per layer, each ``[prompt, kv_head, token, d_head]``."""
-
-PASS_TOKENS = 2048
-"""Most tokens in one pass over prompts: enough to keep the matrix products busy."""
-
-
-def additive_mask(
-    allowed: Bool[Tensor, "prompt query key"], dtype: torch.dtype
-) -> Float[Tensor, "prompt 1 query key"]:
-    """A 4-D attention mask: 0 where attention is allowed, the type's lowest value elsewhere.
-
-    Hugging Face hands a 4-D mask to the attention function as it is, for ``sdpa`` and ``eager``.
-    """
-    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
+from affectscope.engine.attention import KeysValues
+from affectscope.engine.batching import Batch, Ids, common_prefix_length, make_batch
+from affectscope.engine.budget import Budget, evenly
+from affectscope.engine.memory import PassMemory
+from affectscope.engine.notes import BlockCall, at_columns, noting
 
 
 @dataclass(frozen=True)
 class Prefix:
     """What the prompts of a call share at their beginning, read."""
 
-    n_tokens: int
-    """How many tokens; 0 when nothing is shared."""
-    keys_values: KeysValues
+    ids: Ids = ()
+    """Its tokens; empty when nothing is shared."""
+    keys_values: Sequence[KeysValues] = ()
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens."""
+        return len(self.ids)
 
     def cache(self, n_prompts: int) -> DynamicCache:
         """A cache of the prefix, for so many prompts."""
@@ -53,7 +47,33 @@ class Prefix:
         )
 
 
-NOTHING = Prefix(0, [])
+NOTHING = Prefix()
+
+
+@dataclass(frozen=True)
+class CleanPass:
+    """Prompts that were read together."""
+
+    batch: Batch
+    n_prefix: int
+    hidden: Float[Tensor, "prompt d_model"]
+    """The last token's hidden state after the final norm."""
+    keys_values: Sequence[KeysValues] = ()
+    """Of prefix and prompts, per layer; empty when they were not kept."""
+    calls: Sequence[BlockCall] = ()
+    """How each block was called."""
+    streams: Sequence[Float[Tensor, "prompt kept d_model"]] = ()
+    """The residual stream into each block, and into the final norm, at the last tokens."""
+    mlp_out: Mapping[int, Float[Tensor, "prompt kept d_model"]] = field(default_factory=dict)
+    """What each MLP adds, at the last tokens, by layer."""
+    kept: int = 0
+    """At how many last tokens the states were kept."""
+
+    def n_bytes(self) -> int:
+        """Memory it holds, roughly."""
+        tensors = [self.hidden, *self.streams, *self.mlp_out.values()]
+        tensors += [tensor for pair in self.keys_values for tensor in pair]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @dataclass(frozen=True)
@@ -64,59 +84,97 @@ class PromptReader:
         access: The model.
         plain: Run every prompt alone, by a pass without prefix, mask or padding: slow, and right
             whatever the model does with those.
+        budget: How much goes through at once.
+        memory: Keeps clean passes for later calls; None to read anew in every call, so that a
+            change of the model between calls counts.
     """
 
     access: ModelAccess
     plain: bool = False
+    budget: Budget = field(default_factory=Budget)
+    memory: PassMemory[CleanPass, Prefix] | None = None
 
     @torch.no_grad()
-    def prefix(self, encoded: Sequence[Sequence[int]], keep: int) -> Prefix:
-        """Read what the prompts share, leaving each at least ``keep`` tokens of its own.
-
-        It is read anew for every call, so that a change of the model between calls counts.
-        """
+    def prefix(self, encoded: Sequence[Ids], keep: int) -> Prefix:
+        """Read what the prompts share, leaving each at least ``keep`` tokens of its own."""
         n_tokens = 0 if self.plain else common_prefix_length(encoded, keep)
         if not n_tokens:
             return NOTHING
+        ids = encoded[0][:n_tokens]
+        known = self.memory.prefix(ids) if self.memory else None
+        if known is not None:
+            return known
         cache = DynamicCache()
-        tokens = torch.tensor([list(encoded[0][:n_tokens])], device=self.access.device)
+        tokens = torch.tensor([list(ids)], device=self.access.device)
         self.access.backbone(input_ids=tokens, past_key_values=cache, use_cache=True)
-        return Prefix(n_tokens, [(layer.keys, layer.values) for layer in cache.layers])
+        prefix = Prefix(ids, [(layer.keys, layer.values) for layer in cache.layers])
+        if self.memory:
+            self.memory.keep_prefix(ids, prefix)
+        return prefix
 
-    def batches(
-        self, encoded: Sequence[Sequence[int]], prefix: Prefix, max_prompts: int
-    ) -> Iterator[Batch]:
-        """The prompts in batches of similar length, without the prefix."""
-        return length_batches(
-            encoded,
-            prefix=prefix.n_tokens,
-            max_prompts=1 if self.plain else max_prompts,
-            max_tokens=PASS_TOKENS,
-            device=self.access.device,
-        )
+    def most_prompts(self, encoded: Sequence[Ids], prefix: Prefix) -> int:
+        """How many of the prompts, the first being the longest, go into the next pass."""
+        if self.plain:
+            return 1
+        longest = len(encoded[0])
+        rows = self.budget.rows(self.access, tokens=longest - prefix.n_tokens, keys=longest)
+        return evenly(len(encoded), rows)
 
     @torch.no_grad()
-    def read(
-        self, batch: Batch, prefix: Prefix
-    ) -> tuple[Float[Tensor, "prompt token d_model"], DynamicCache]:
-        """The normalised last hidden states of a batch, and the cache of prefix and batch.
+    def read(self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int = 0) -> CleanPass:
+        """Run prompts together; hooks that are on see the prompts' own tokens.
 
-        Hooks that are on see the batch's own tokens. A plain pass leaves the cache empty.
+        Args:
+            encoded: Token ids of the prompts.
+            prefix: What they share.
+            keep: At how many last tokens the blocks' inputs are kept, for branches to start from;
+                0 keeps neither those nor keys and values.
         """
-        if self.plain:
-            output = self.access.backbone(input_ids=batch.ids, use_cache=False)
-            return output.last_hidden_state, DynamicCache()
-        n_prompts, n_tokens = batch.ids.shape
-        start, device = prefix.n_tokens, batch.ids.device
-        cache = prefix.cache(n_prompts) if start else DynamicCache()
-        positions = torch.arange(start, start + n_tokens, device=device)
-        keys = torch.arange(start + n_tokens, device=device)
-        allowed = (keys[None, :] <= positions[:, None]).expand(n_prompts, -1, -1)
-        output = self.access.backbone(
-            input_ids=batch.ids,
-            attention_mask=additive_mask(allowed, self.access.dtype),
-            position_ids=positions.expand(n_prompts, -1),
-            past_key_values=cache,
-            use_cache=True,
+        batch = make_batch(encoded, prefix.n_tokens, self.access.device)
+        if self.plain or not keep:
+            cache = prefix.cache(batch.n_prompts) if prefix.n_tokens else None
+            output = self.access.backbone(
+                input_ids=batch.ids, past_key_values=cache, use_cache=cache is not None
+            )
+            return CleanPass(batch, prefix.n_tokens, _last(output, batch))
+        cache = prefix.cache(batch.n_prompts) if prefix.n_tokens else DynamicCache()
+        with noting(self.access, batch, keep) as notes:
+            output = self.access.backbone(
+                input_ids=batch.ids, past_key_values=cache, use_cache=True
+            )
+        layers = range(self.access.n_layers)
+        return CleanPass(
+            batch,
+            prefix.n_tokens,
+            _last(output, batch),
+            keys_values=[(layer.keys, layer.values) for layer in cache.layers],
+            calls=[notes.calls[layer] for layer in layers],
+            streams=[notes.streams[layer] for layer in (*layers, len(layers))],
+            mlp_out=notes.mlp_out,
+            kept=keep,
         )
-        return output.last_hidden_state, cache
+
+    def clean_pass(
+        self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int, anew: bool = False
+    ) -> CleanPass:
+        """As :meth:`read`, from memory where these prompts were read together before.
+
+        Args:
+            encoded: Token ids of the prompts.
+            prefix: What they share.
+            keep: At how many last tokens the blocks' inputs are kept.
+            anew: Read them in any case, so that hooks see them.
+        """
+        if self.memory is None or self.plain:
+            return self.read(encoded, prefix, keep=keep)
+        key = (prefix.ids, *encoded)
+        known = None if anew else self.memory.find(key)
+        if known is not None and known.kept >= keep:
+            return known
+        clean = self.read(encoded, prefix, keep=max(keep, 1))
+        self.memory.keep(key, clean, clean.n_bytes())
+        return clean
+
+
+def _last(output: Any, batch: Batch) -> Float[Tensor, "prompt d_model"]:
+    return at_columns(output.last_hidden_state, batch.lengths[:, None] - 1)[:, 0]

@@ -1,44 +1,42 @@
 """The counterfactual sweep: many interventions for the price of one clean pass and a few tokens.
 
-What would the model answer if an activation at the last token had been different? The edit cannot
-reach earlier tokens (attention is causal), so only the last token has to be computed again:
+What would the model answer if an activation had been different? An edit at a token cannot reach
+earlier tokens (attention is causal), nor earlier layers, so only what it can reach is computed:
 
 1. *Read once.* The prompts' shared prefix goes through the model once, each prompt's own tokens
    once; keys and values are kept (:mod:`affectscope.engine.reading`).
-2. *Branch.* Every intervention is a sibling of the last token: one more query with the same
-   position id, which attends to the tokens before the last and to itself, never to its siblings
-   (a 4-D mask). All interventions of a prompt ride in the same pass; hooks edit each sibling's
-   activation at its site and layer.
-3. *Score only what is asked.* The siblings' hidden states meet the label rows of the unembedding
+2. *Branch.* Every intervention is a sibling of the last token, or a short chain of last tokens when
+   an earlier one is edited. Siblings attend to the prompt's past and to themselves, never to each
+   other; all ride in the same pass (:mod:`affectscope.engine.attention`).
+3. *Start late.* A sibling joins the pass at its first edited layer
+   (:mod:`affectscope.engine.branches`).
+4. *Score only what is asked.* The siblings' hidden states meet the label rows of the unembedding
    and nothing else.
 
-An intervention that edits an earlier token runs as full passes, one sequence for each prompt and
-intervention (:func:`_full_passes`); so does everything when the reader is a plain one.
+An intervention that edits all tokens runs as full passes, one sequence for each prompt and
+intervention (:mod:`affectscope.engine.full_passes`); so does everything when the reader is a plain
+one. docs/sweep.md proves that the result is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from affectscope.engine.access import ModelAccess
-from affectscope.engine.batching import Batch
-from affectscope.engine.capture import at_positions, check_positions
-from affectscope.engine.interventions import Edit, Intervention, Where
-from affectscope.engine.reading import NOTHING, PromptReader, additive_mask
-from affectscope.errors import EditNeverFiredError
-from affectscope.vocabulary import Site
-
-SIBLINGS = 256
-"""Most siblings of one prompt in a pass: beyond it, attention's sibling-by-sibling mask costs."""
-
-ROWS = 1024
-"""Most siblings of all prompts in a pass."""
+from affectscope.engine.applying import Hits, add_hits, count_hits
+from affectscope.engine.batching import Ids, longest_first
+from affectscope.engine.branches import BranchPass, Chain
+from affectscope.engine.budget import evenly, in_portions
+from affectscope.engine.capture import check_positions
+from affectscope.engine.full_passes import score_full_passes
+from affectscope.engine.interventions import Intervention
+from affectscope.engine.reading import CleanPass, PromptReader
+from affectscope.engine.starts import chain_length, start_of
 
 
 @dataclass(frozen=True)
@@ -53,26 +51,13 @@ class Sweep:
     """How many activations each intervention edited, over all prompts."""
 
 
-@dataclass(frozen=True)
-class _Application:
-    """An edit, and the rows and columns of the running batch it applies to."""
-
-    edit: Edit
-    owner: tuple[int, int]
-    """Index of the intervention, and of the edit in it."""
-    rows: Tensor
-    columns: Tensor
-    where: Where
-
-
 @torch.no_grad()
 def intervene(
     reader: PromptReader,
-    encoded: Sequence[tuple[int, ...]],
+    encoded: Sequence[Ids],
     interventions: Sequence[Intervention],
     *,
     label_ids: Sequence[int],
-    max_rows: int = ROWS,
 ) -> Sweep:
     """Label logits of every prompt under every intervention.
 
@@ -81,198 +66,137 @@ def intervene(
         encoded: Token ids of every prompt.
         interventions: What to change; each counterfactual is independent of the others.
         label_ids: Token ids to score.
-        max_rows: Most counterfactual sequences in one pass.
 
     Raises:
         InterventionError: An edit that does not fit the model or the prompts.
         EditNeverFiredError: An edit that reached no activation.
         PromptError: A position outside a prompt, or a token that is not in the vocabulary.
-        ModelError: Logits that are not finite numbers.
+        ModelError: Logits that are not finite numbers, or memory that ran out.
     """
-    access = reader.access
-    _check(access, encoded, interventions)
-    n, k = len(encoded), len(interventions)
-    logits = torch.empty((n, k, len(label_ids)), dtype=torch.float32)
-    clean = torch.empty((n, len(label_ids)), dtype=torch.float32)
-    hits: dict[tuple[int, int], int] = {}
-    branching = [
-        i for i, item in enumerate(interventions) if item.at_last_token and not reader.plain
-    ]
-    full = sorted(set(range(k)) - set(branching))
-    prefix = reader.prefix(encoded, keep=1)
-    size = max(1, min(SIBLINGS, max_rows, len(branching)))
-    chunks = [branching[start : start + size] for start in range(0, len(branching), size)]
-    for batch in reader.batches(encoded, prefix, max_prompts=max(1, max_rows // size)):
-        hidden, cache = reader.read(batch, prefix)
-        rows = torch.tensor(batch.rows)
-        last = at_positions(hidden, batch, (-1,))[:, 0]
-        clean[rows] = access.unembed(last, label_ids).cpu()
-        for chunk in chunks:
-            siblings = _Siblings(
-                batch, prefix.n_tokens, encoded, [(i, interventions[i]) for i in chunk]
-            )
-            scored = siblings.run(access, cache, hits)
-            logits[rows[:, None], torch.tensor(chunk)] = access.unembed(scored, label_ids).cpu()
-    for row, column, scored in _full_passes(
-        reader, encoded, [(i, interventions[i]) for i in full], hits, max_rows
-    ):
-        logits[row, column] = access.unembed(scored, label_ids).cpu()
-    return Sweep(logits, clean, _count_hits(interventions, hits))
+    _check(reader.access, encoded, interventions)
+    call = _Call(reader, encoded, interventions, label_ids)
+    call.read_and_branch()
+    full = [i for i, item in enumerate(interventions) if call.by_full_pass(item)]
+    score_full_passes(
+        reader,
+        encoded,
+        [(i, interventions[i]) for i in full],
+        label_ids=label_ids,
+        logits=call.logits,
+        hits=call.hits,
+    )
+    return Sweep(call.logits, call.clean, count_hits(interventions, call.hits))
 
 
 def _check(
-    access: ModelAccess, encoded: Sequence[Sequence[int]], interventions: Sequence[Intervention]
+    access: ModelAccess, encoded: Sequence[Ids], interventions: Sequence[Intervention]
 ) -> None:
     for intervention in interventions:
         for edit in intervention.edits:
             access.check_layer(edit.layer)
+            access.check_site(edit.site)
             edit.check(len(encoded), access.d_model)
             if edit.position != "all":
                 check_positions(encoded, [edit.position])
 
 
-def _count_hits(
-    interventions: Sequence[Intervention], hits: Mapping[tuple[int, int], int]
-) -> Int[Tensor, " intervention"]:
-    for i, intervention in enumerate(interventions):
-        for j, edit in enumerate(intervention.edits):
-            if not hits.get((i, j)):
-                raise EditNeverFiredError(
-                    f"edit {j} of intervention {intervention.name or i!r} "
-                    f"({type(edit).__name__} at {edit.site}, layer {edit.layer}) never fired",
-                    expected="every edit to change at least one activation",
-                    remedy="the model did not call the module of that site; run "
-                    "`affectscope models check` on it",
-                )
-    return torch.tensor(
-        [sum(hits[i, j] for j in range(len(item.edits))) for i, item in enumerate(interventions)],
-        dtype=torch.long,
-    )
+@dataclass
+class _Call:
+    """One call of :func:`intervene`, on its way."""
 
+    reader: PromptReader
+    encoded: Sequence[Ids]
+    interventions: Sequence[Intervention]
+    label_ids: Sequence[int]
+    logits: Tensor = field(init=False)
+    clean: Tensor = field(init=False)
+    hits: Hits = field(default_factory=dict)
 
-def _edit_hooks(
-    applications: Sequence[_Application], hits: dict[tuple[int, int], int]
-) -> dict[tuple[int, Site], Callable[[Tensor], Tensor]]:
-    """One hook for every edited place, applying its edits in order."""
-    places: dict[tuple[int, Site], list[_Application]] = {}
-    for application in applications:
-        edit = application.edit
-        places.setdefault((edit.layer, edit.site), []).append(application)
+    def __post_init__(self) -> None:
+        n, labels = len(self.encoded), len(self.label_ids)
+        self.logits = torch.empty((n, len(self.interventions), labels), dtype=torch.float32)
+        self.clean = torch.empty((n, labels), dtype=torch.float32)
 
-    def hook_at(here: list[_Application]) -> Callable[[Tensor], Tensor]:
-        def hook(activation: Tensor) -> Tensor:
-            edited = activation.clone()
-            for a in here:
-                edited[a.rows, a.columns] = a.edit.apply(edited[a.rows, a.columns], a.where)
-                hits[a.owner] = hits.get(a.owner, 0) + len(a.rows)
-            return edited
+    def by_full_pass(self, intervention: Intervention) -> bool:
+        """Whether an intervention cannot branch."""
+        return self.reader.plain or chain_length(intervention) is None
 
-        return hook
+    def _chains(self) -> dict[int, list[Chain]]:
+        """The interventions that can branch: by their chains' length, then by where they start."""
+        groups: dict[int, list[Chain]] = {}
+        for i, intervention in enumerate(self.interventions):
+            if not self.by_full_pass(intervention):
+                length = chain_length(intervention)
+                assert length is not None
+                groups.setdefault(length, []).append(Chain(i, start_of(intervention)))
+        return {
+            length: sorted(group, key=lambda chain: chain.start.layer)
+            for length, group in sorted(groups.items())
+        }
 
-    return {place: hook_at(here) for place, here in places.items()}
+    def read_and_branch(self) -> None:
+        """Fill the clean logits, and those of every intervention that can branch."""
+        chains = self._chains()
+        keep = max(chains, default=0)
+        prefix = self.reader.prefix(self.encoded, keep=max(keep, 1))
+        order = longest_first(self.encoded)
+        distinct: dict[Ids, list[int]] = {}
+        for row in order:
+            distinct.setdefault(self.encoded[row], []).append(row)
+        prompts = list(distinct)
 
+        def work(portion: range) -> None:
+            read = prompts[portion.start : portion.stop]
+            clean = self.reader.clean_pass(read, prefix, keep=keep)
+            members = [(row, index) for row, ids in enumerate(read) for index in distinct[ids]]
+            rows, indices = (list(numbers) for numbers in zip(*members, strict=True))
+            self.clean[indices] = self._unembed(clean.hidden)[rows]
+            for length, group in chains.items():
+                self._branch(clean, members, group, length)
 
-@dataclass(frozen=True)
-class _Siblings:
-    """The interventions of a batch as siblings of each prompt's last token."""
+        def most(start: int) -> int:
+            return self.reader.most_prompts(prompts[start:], prefix)
 
-    batch: Batch
-    n_prefix: int
-    encoded: Sequence[tuple[int, ...]]
-    interventions: Sequence[tuple[int, Intervention]]
-    """With their index in the call."""
+        in_portions(self.reader.budget, len(prompts), most, work)
 
-    def run(
-        self, access: ModelAccess, cache: DynamicCache, hits: dict[tuple[int, int], int]
-    ) -> Float[Tensor, "prompt sibling d_model"]:
-        """Normalised hidden states of the siblings."""
-        lengths = self.batch.lengths
-        n_prompts, n_siblings = len(lengths), len(self.interventions)
-        last = self.batch.ids.gather(1, lengths[:, None] - 1)
-        positions = (self.n_prefix + lengths - 1)[:, None].expand(-1, n_siblings)
-        past = [(layer.keys, layer.values) for layer in cache.layers]
-        with access.hooks(_edit_hooks(list(self._applications()), hits)):
-            output = access.backbone(
-                input_ids=last.expand(-1, n_siblings),
-                attention_mask=self._mask(past[0][0].shape[2], access.dtype),
-                position_ids=positions,
-                past_key_values=DynamicCache(past),
-                use_cache=True,
+    def _branch(
+        self,
+        clean: CleanPass,
+        members: Sequence[tuple[int, int]],
+        group: Sequence[Chain],
+        length: int,
+    ) -> None:
+        """Score a group of interventions on the prompts of a clean pass.
+
+        The counterfactuals are numbered prompt by prompt; a pass holds whole prompts, or a part of
+        one that has too many interventions.
+        """
+        budget, access, k = self.reader.budget, self.reader.access, len(group)
+        keys = clean.n_prefix + int(clean.batch.lengths.max())
+
+        def most(start: int) -> int:
+            rows = budget.rows(access, tokens=length, keys=keys)
+            prompt, done = divmod(start, k)
+            if done or rows < k:
+                return evenly(k - done, rows)
+            return k * evenly(len(members) - prompt, rows // k)
+
+        def work(portion: range) -> None:
+            first, last = portion.start // k, (portion.stop - 1) // k
+            part = (
+                group[portion.start - first * k : portion.stop - first * k]
+                if first == last
+                else group
             )
-        hidden: Tensor = output.last_hidden_state
-        assert hidden.shape[:2] == (n_prompts, n_siblings)
-        return hidden
+            hits: Hits = {}
+            prompts = members[first : last + 1]
+            states = BranchPass(clean, prompts, self.encoded, part, length).run(access, hits)
+            rows = torch.tensor([index for _, index in prompts])
+            columns = torch.tensor([chain.index for chain in part])
+            self.logits[rows[:, None], columns] = self._unembed(states)
+            add_hits(self.hits, hits)
 
-    def _mask(self, n_past: int, dtype: torch.dtype) -> Float[Tensor, "prompt 1 sibling key"]:
-        """Each sibling sees the tokens before the last one, and itself."""
-        lengths = self.batch.lengths
-        n_siblings = len(self.interventions)
-        before = torch.arange(n_past, device=lengths.device) < (
-            self.n_prefix + lengths - 1
-        ).unsqueeze(1)
-        itself = torch.eye(n_siblings, dtype=torch.bool, device=lengths.device)
-        allowed = torch.cat(
-            [
-                before[:, None, :].expand(-1, n_siblings, -1),
-                itself.expand(len(lengths), -1, -1),
-            ],
-            dim=2,
-        )
-        return additive_mask(allowed, dtype)
+        in_portions(budget, len(members) * k, most, work)
 
-    def _applications(self) -> Iterator[_Application]:
-        device = self.batch.ids.device
-        rows = torch.arange(len(self.batch.rows), device=device)
-        where = Where(
-            prompts=torch.tensor(self.batch.rows),
-            tokens=self.n_prefix + self.batch.lengths - 1,
-            encoded=self.encoded,
-        )
-        for column, (i, intervention) in enumerate(self.interventions):
-            columns = torch.full_like(rows, column)
-            for j, edit in enumerate(intervention.edits):
-                yield _Application(edit, (i, j), rows, columns, where)
-
-
-def _full_passes(
-    reader: PromptReader,
-    encoded: Sequence[tuple[int, ...]],
-    interventions: Sequence[tuple[int, Intervention]],
-    hits: dict[tuple[int, int], int],
-    max_rows: int,
-) -> Iterator[tuple[list[int], list[int], Float[Tensor, "sequence d_model"]]]:
-    """Run every prompt under every intervention as a whole sequence of its own.
-
-    Yields:
-        Prompt indices, intervention indices and final hidden states of a batch of sequences.
-    """
-    pairs = [(prompt, item) for prompt in range(len(encoded)) for item in interventions]
-    sequences = [encoded[prompt] for prompt, _ in pairs]
-    for batch in reader.batches(sequences, NOTHING, max_rows) if pairs else ():
-        members = [pairs[row] for row in batch.rows]
-        applications = list(_whole_sequence_applications(batch, members, encoded))
-        with reader.access.hooks(_edit_hooks(applications, hits)):
-            hidden, _ = reader.read(batch, NOTHING)
-        yield (
-            [prompt for prompt, _ in members],
-            [item[0] for _, item in members],
-            at_positions(hidden, batch, (-1,))[:, 0],
-        )
-
-
-def _whole_sequence_applications(
-    batch: Batch,
-    members: Sequence[tuple[int, tuple[int, Intervention]]],
-    encoded: Sequence[tuple[int, ...]],
-) -> Iterator[_Application]:
-    device = batch.ids.device
-    for row, (prompt, (i, intervention)) in enumerate(members):
-        length = int(batch.lengths[row])
-        for j, edit in enumerate(intervention.edits):
-            tokens = (
-                torch.arange(length, device=device)
-                if edit.position == "all"
-                else torch.tensor([length + edit.position], device=device)
-            )
-            where = Where(torch.full_like(tokens, prompt), tokens, encoded)
-            yield _Application(edit, (i, j), torch.full_like(tokens, row), tokens, where)
+    def _unembed(self, hidden: Tensor) -> Tensor:
+        return self.reader.access.unembed(hidden, self.label_ids).cpu()

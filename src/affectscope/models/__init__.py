@@ -1,6 +1,11 @@
 """Models: loading, the map of families, the load-time self-check, the default model."""
 
-from affectscope.models.architectures import ARCHITECTURES, Architecture, access_for
+from affectscope.models.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    access_for,
+    register_architecture,
+)
 from affectscope.models.language_model import LanguageModel, from_pretrained, load_model
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
@@ -15,5 +20,6 @@ __all__ = [
     "from_pretrained",
     "load_model",
     "load_pretrained",
+    "register_architecture",
     "self_check",
 ]

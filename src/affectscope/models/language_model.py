@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from affectscope.engine import (
+    Budget,
     Intervention,
+    PassMemory,
     Prompt,
     PromptReader,
     States,
@@ -24,6 +26,7 @@ from affectscope.engine import (
 )
 from affectscope.errors import PromptError, SelfCheckError
 from affectscope.models.architectures import access_for
+from affectscope.models.context import constant_context
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
 from affectscope.vocabulary import SITES, Site
@@ -50,7 +53,11 @@ class LanguageModel:
     """Runs prompts."""
     checks: tuple[Check, ...]
     """What the self-check at load found."""
-    batch_size: BatchSize = "auto"
+
+    @property
+    def batch_size(self) -> BatchSize:
+        """Most prompts or counterfactuals in one pass; ``"auto"``: chosen from free memory."""
+        return self.reader.budget.asked or "auto"
 
     @property
     def engine(self) -> Engine:
@@ -84,9 +91,12 @@ class LanguageModel:
 
     @property
     def context_length(self) -> int | None:
-        """Most tokens the model was built for; None where its configuration does not say."""
-        length = getattr(self.model.config, "max_position_embeddings", None)
-        return None if length is None else int(length)
+        """Most tokens of a prompt; None where the model's configuration does not say.
+
+        That is what the model was built for, or less where its positions change beyond it, see
+        :func:`affectscope.models.context.constant_context`.
+        """
+        return constant_context(self.model.config)
 
     def encode(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
         """Token ids of every prompt, with the special tokens the tokenizer puts first.
@@ -138,14 +148,12 @@ class LanguageModel:
             PromptError: For an empty prompt, or a position outside one.
         """
         chosen = tuple(range(self.n_layers)) if layers == "all" else tuple(layers)
-        limit = {} if self.batch_size == "auto" else {"max_prompts": self.batch_size}
         return capture(
             self.reader,
             self.encode(prompts),
             sites=sites,
             layers=chosen,
             positions=positions,
-            **limit,
         )
 
     def intervene(
@@ -174,14 +182,23 @@ class LanguageModel:
             EditNeverFiredError: An edit that reached no activation.
             PromptError: For an empty prompt, or a position outside one.
         """
-        limit = {} if self.batch_size == "auto" else {"max_rows": self.batch_size}
         return intervene(
             self.reader,
             self.encode(prompts),
             interventions,
             label_ids=label_ids,
-            **limit,
         )
+
+    def remembering(self, limit: int = 256 * 2**20) -> LanguageModel:
+        """The same model, keeping its clean passes from one call to the next.
+
+        For work that asks about the same prompts again. A change of the model in between (its
+        weights, hooks of yours) would not be seen.
+
+        Args:
+            limit: Most bytes kept; what comes later is read anew each time.
+        """
+        return replace(self, reader=replace(self.reader, memory=PassMemory(limit)))
 
     def score(
         self, prompts: Sequence[Prompt], token_ids: Sequence[int] | None = None
@@ -250,7 +267,13 @@ def from_pretrained(
     for check in failed:
         log.warning("self-check failed, falling back to full passes: %s", check)
     return LanguageModel(
-        pretrained, PromptReader(access, plain=bool(failed)), tuple(checks), batch_size
+        pretrained,
+        PromptReader(
+            access,
+            plain=bool(failed),
+            budget=Budget(None if batch_size == "auto" else batch_size),
+        ),
+        tuple(checks),
     )
 
 

@@ -8,9 +8,9 @@ and reading a pickle runs whatever code it holds.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,7 +27,8 @@ from affectscope.models.devices import (
 from affectscope.models.folder_checks import check_folder
 from affectscope.models.hub import hub_snapshot
 from affectscope.models.progress import Say, say_on_stderr
-from affectscope.models.reading import read_config, read_model, read_tokenizer
+from affectscope.models.reading import MAKE_IT_FIT, read_config, read_model, read_tokenizer
+from affectscope.models.spread import DeviceMap, MemoryLimits, choose_spread, places
 from affectscope.models.weights import weights_sha256
 
 
@@ -50,7 +51,7 @@ class Pretrained:
     dtype: str
     """``float32``, ``bfloat16`` or ``float16``."""
     device: str
-    """``cpu``, ``cuda:0``, ``mps``, ..."""
+    """``cpu``, ``cuda:0``, ``mps``; ``cuda:0 + cpu + disk`` for a model that is spread."""
     attn_implementation: str
     """``sdpa``, or ``eager`` where the family has no other that takes a 4-D mask of floats."""
 
@@ -68,6 +69,9 @@ def load_pretrained(
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    device_map: DeviceMap | None = None,
+    max_memory: MemoryLimits | None = None,
+    offload_folder: str | Path | None = None,
     trust_remote_code: bool = False,
     progress: Say | None = None,
 ) -> Pretrained:
@@ -80,25 +84,54 @@ def load_pretrained(
             bfloat16 where that is supported, else float16 for a checkpoint in float16.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the first of CUDA, MPS and CPU
             that there is.
+        device_map: ``auto`` spreads the model over the GPUs, main memory and the disk, for one
+            that is larger than any of them.
+        max_memory: Most memory of each device that is used then: ``cpu=200MiB,0=20GiB``, or
+            ``{"cpu": "200MiB", 0: "20GiB"}``. A device that is not named holds nothing; what does
+            not fit lies on the disk. What is free, when not given.
+        offload_folder: Where weights on the disk are written, those few that cannot be read from
+            the model's own files; the cache when not given. What was written is removed when the
+            model goes or the process ends.
         trust_remote_code: Run Python code that comes with the model.
         progress: Takes each line on what happens; stderr by default.
 
     Raises:
-        UsageError: A dtype or device that there is not, a revision of something not on the Hub.
+        UsageError: A dtype or device that there is not, a revision of something not on the Hub,
+            options that do not go together.
         ModelNotFoundError: No such model, folder or revision.
         ModelAccessError: A gated model, or no network.
         ModelFileError: A file is missing or broken.
+        DiskFullError: The disk has no room for what has to be written.
         UnsupportedArchitectureError: Not a causal language model.
     """
     say = progress or say_on_stderr
-    target = choose_device(device)
+    spread = choose_spread(device, device_map, max_memory, offload_folder)
+    target = choose_device(device) if spread is None else spread.computes_on
     wanted = parse_dtype(dtype)
     located = _locate(name, revision, code=trust_remote_code, progress=progress)
     check_folder(located.folder, trusted=trust_remote_code)
     config = read_config(located.folder, trust_remote_code)
     chosen = settle_dtype(wanted, target, config.dtype)
-    say(f"loading {name} on {target}{why_device(device, target)} in {dtype_name(chosen)}")
-    return _load(name, located, config, chosen, target, trusted=trust_remote_code)
+    where = f"on {target}{why_device(device, target)}" if spread is None else "over several devices"
+    say(f"loading {name} {where} in {dtype_name(chosen)}")
+    tokenizer = read_tokenizer(located.folder, trust_remote_code)
+    model, attention = read_model(located.folder, config, chosen, trust_remote_code, spread)
+    if spread is None:
+        model = _move(model, target)
+    held = places(model)
+    if spread is not None:
+        say(f"{name} lies on {_in_words(held)}")
+    return Pretrained(
+        model=model.eval().requires_grad_(False),
+        tokenizer=tokenizer,
+        name=name,
+        path=str(located.folder),
+        revision=located.revision,
+        sha256=located.sha256 or weights_sha256(located.folder),
+        dtype=dtype_name(chosen),
+        device=" + ".join(held),
+        attn_implementation=attention,
+    )
 
 
 def _locate(name: str, revision: str | None, *, code: bool, progress: Say | None) -> _Located:
@@ -139,37 +172,20 @@ def _looks_like_path(name: str) -> bool:
     )
 
 
-def _load(
-    name: str,
-    located: _Located,
-    config: Any,
-    dtype: torch.dtype,
-    device: torch.device,
-    *,
-    trusted: bool,
-) -> Pretrained:
-    tokenizer = read_tokenizer(located.folder, trusted)
-    model, attention = read_model(located.folder, config, dtype, trusted)
-    return Pretrained(
-        model=_move(model, device),
-        tokenizer=tokenizer,
-        name=name,
-        path=str(located.folder),
-        revision=located.revision,
-        sha256=located.sha256 or weights_sha256(located.folder),
-        dtype=dtype_name(dtype),
-        device=str(device),
-        attn_implementation=attention,
-    )
-
-
 def _move(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     try:
-        model = model.to(device)
+        return model.to(device)
     except torch.OutOfMemoryError as error:
         size = sum(p.numel() * p.element_size() for p in model.parameters())
         raise ModelError(
             f"the model does not fit on {device}: its weights take {size / 1e9:.1f} GB",
-            remedy="give --dtype bfloat16, --device cpu, or a smaller model",
+            remedy=MAKE_IT_FIT,
         ) from error
-    return model.eval().requires_grad_(False)
+
+
+def _in_words(held: Mapping[str, int]) -> str:
+    sizes = [
+        f"{device} ({n_bytes / 1e9:,.3g} GB)" if n_bytes else device
+        for device, n_bytes in held.items()
+    ]
+    return " + ".join(sizes) + (", which every pass reads" if "disk" in held else "")

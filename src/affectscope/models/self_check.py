@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from accelerate.utils import align_module_device
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from affectscope.engine import (
@@ -25,8 +26,12 @@ from affectscope.engine import (
     Zero,
     capture,
     encode_all,
+    has_heads,
+    head_contribution,
     intervene,
 )
+from affectscope.errors import ModelError
+from affectscope.vocabulary import head_site
 
 TEXTS = (
     "How does the writer see it? I missed the last bus home. Answer:",
@@ -88,6 +93,12 @@ def check_encoded(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> li
             lambda: _residual_difference(access, encoded),
         ),
         (
+            "heads",
+            "the sum of head_out over the heads, plus the bias, against the output projection",
+            False,
+            lambda: _heads_difference(access, encoded),
+        ),
+        (
             "edits",
             "zeroing and replacing each site, the engine's full pass against plain hooks",
             False,
@@ -101,11 +112,13 @@ def check_encoded(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> li
         ),
         (
             "branched scores",
-            "siblings of the last token against a full pass for each intervention",
+            "branches of the last tokens against a full pass for each intervention",
             True,
             lambda: _branch_difference(access, encoded),
         ),
     ]
+    if not has_heads(access):
+        questions = [question for question in questions if question[0] != "heads"]
     plain = torch.stack([_plain_logits(access, ids) for ids in encoded])
     if not bool(plain.isfinite().all()):
         detail = f"the plain model's logits in {access.dtype} are finite numbers"
@@ -113,9 +126,20 @@ def check_encoded(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> li
     tolerance = max(base, 3 * _own_difference(access, encoded, plain))
     checks = []
     for name, detail, mended, measure in questions:
-        value = measure()
-        checks.append(Check(name, value <= tolerance, value, tolerance, detail, mended))
+        value, reason = _measured(measure)
+        what = f"{detail} ({reason})" if reason else detail
+        checks.append(Check(name, value <= tolerance, value, tolerance, what, mended))
     return checks
+
+
+def _measured(measure: Callable[[], float]) -> tuple[float, str]:
+    """What a check measures; not a number, with the reason, where the model cannot be run so."""
+    try:
+        return measure(), ""
+    except ModelError as error:
+        return float("nan"), error.message
+    except Exception as error:  # noqa: BLE001 - a family's code may raise anything when run this way
+        return float("nan"), f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 @torch.no_grad()
@@ -198,6 +222,42 @@ def _clean_difference(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -
     return _relative(ours, plain)
 
 
+@torch.no_grad()
+def _heads_difference(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> float:
+    """Largest violation of ``projection = bias + sum of the heads`` over the layers."""
+    ids = torch.tensor([encoded[-1]], device=access.device)
+    results: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def keep(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            results[layer] = (inputs[0], output)
+
+        return hook
+
+    handles = [
+        projection.register_forward_hook(keep(layer))
+        for layer, projection in enumerate(access.projections)
+    ]
+    try:
+        access.backbone(input_ids=ids, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    largest = 0.0
+    for layer, (inputs, output) in results.items():
+        projection = access.projections[layer]
+        heads = [
+            head_contribution(projection, inputs, head, access.n_heads).float()
+            for head in range(access.n_heads)
+        ]
+        with align_module_device(projection):
+            bias = getattr(projection, "bias", None)
+            total = sum(heads, torch.zeros_like(heads[0]))
+            total = total if bias is None else total + bias.float()
+        largest = max(largest, _relative(total, output))
+    return largest if len(results) == access.n_layers else float("nan")
+
+
 def _trial_layers(access: ModelAccess) -> list[int]:
     return sorted({0, access.n_layers // 2, access.n_layers - 1})
 
@@ -205,11 +265,17 @@ def _trial_layers(access: ModelAccess) -> list[int]:
 def _trials(access: ModelAccess) -> list[Edit]:
     """Edits at the first, middle and last block; a fixed direction stands for any vector."""
     direction = torch.linspace(-1, 1, access.d_model)
+    last = head_site(access.n_heads - 1)
+    sites = [*access.sites, *([last] if has_heads(access) else [])]
     return [
         edit
         for layer in _trial_layers(access)
-        for site in access.sites
-        for edit in (Zero(site, layer), Add(site, layer, vector=direction, coefficient=0.5))
+        for site in sites
+        for edit in (
+            Zero(site, layer),
+            Zero(site, layer, position=-2),
+            Add(site, layer, vector=direction, coefficient=0.5),
+        )
     ]
 
 
@@ -258,7 +324,7 @@ def _plainly_edited(
         assert isinstance(activation, Tensor)
         activation[0, -1] = replacement.to(device=activation.device, dtype=activation.dtype)
 
-    handle = access.sites[site][layer].register_forward_hook(overwrite)  # type: ignore[index]
+    handle = access.sites[site][layer].register_forward_hook(overwrite)
     try:
         return _plain_logits(access, ids)
     finally:

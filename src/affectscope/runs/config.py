@@ -6,12 +6,9 @@ default. An unknown key or an impossible value is an error that says where it ca
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +16,20 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from affectscope.errors import ConfigError, UsageError
+from affectscope.memory_limits import MEMORY_LIMITS
+from affectscope.runs.option_types import (
+    AT_LEAST_ONE,
+    Allowed,
+    Column,
+    Count,
+    Switch,
+    Whole,
+    memory_limits,
+    named_folder,
+    nearest,
+    split_experiments,
+    text_encoding,
+)
 from affectscope.vocabulary import CALIBRATIONS, EXPERIMENTS, Calibration, ExperimentName
 
 ENVIRONMENT_PREFIX = "AFFECTSCOPE_"
@@ -26,59 +37,17 @@ ENVIRONMENT_PREFIX = "AFFECTSCOPE_"
 NOT_OPTIONS = frozenset({"CACHE", "OFFLINE", "DEFAULT_MODEL_SOURCE", "SHARED", "DEBUG"})
 """Names after the prefix that other parts of affectscope read."""
 
-
-@dataclass(frozen=True)
-class Allowed:
-    """What an option may be, for messages and help."""
-
-    text: str
-
-
-def _split_experiments(value: Any) -> Any:
-    """Accept ``probe,infer`` as well as a list; keep each once, in the order of the house."""
-    names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
-        raise ValueError("not a list of experiments")
-    wanted = [name.strip() for name in names if name.strip()]
-    if not wanted:
-        raise ValueError("no experiment is named")
-    for name in wanted:
-        if name not in EXPERIMENTS:
-            raise ValueError(f"there is no experiment {name!r}{_nearest(name, EXPERIMENTS)}")
-    return tuple(name for name in EXPERIMENTS if name in wanted)
-
-
-def _whole(value: Any) -> Any:
-    """Keep ``true`` and ``2.0`` from passing as numbers of things."""
-    if isinstance(value, bool | float):
-        raise ValueError("not a whole number")
-    return int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value) else value
-
-
-def _text_encoding(value: str | None) -> str | None:
-    """Keep names of no encoding, and of codecs that give no text (such as hex), from passing."""
-    if value is not None:
-        try:
-            codecs.lookup(value)
-            "".encode(value)
-        except LookupError as error:
-            raise ValueError(str(error)) from error
-    return value
-
-
-def _named_folder(value: Any) -> Any:
-    """Keep the empty path, which would be the working folder, from passing."""
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("the name is empty")
-    return value
-
-
-Whole = BeforeValidator(_whole)
-Count = Annotated[int, Field(ge=1)]
-
-AT_LEAST_ONE = Allowed("a whole number, 1 or more")
-Column = Annotated[str | None, Allowed("the name of a column")]
-Switch = Annotated[bool, Allowed("true or false")]
+_LOAD_OPTIONS = (
+    "revision",
+    "dtype",
+    "device",
+    "device_map",
+    "max_memory",
+    "offload_folder",
+    "batch_size",
+    "strict",
+    "trust_remote_code",
+)
 
 
 class RunConfig(BaseModel):
@@ -101,7 +70,7 @@ class RunConfig(BaseModel):
     group_column: Column = None
     """Column that tells which items belong together, such as the author."""
     encoding: Annotated[
-        str | None, AfterValidator(_text_encoding), Allowed("an encoding such as utf-8")
+        str | None, AfterValidator(text_encoding), Allowed("an encoding such as utf-8")
     ] = None
     """Encoding of the file; found out when not given."""
     template: Annotated[str, Field(min_length=1), Allowed("the name of a prompt template")] = (
@@ -112,7 +81,7 @@ class RunConfig(BaseModel):
     """How label scores are corrected for the prompt's own preferences."""
     experiments: Annotated[
         tuple[ExperimentName, ...],
-        BeforeValidator(_split_experiments),
+        BeforeValidator(split_experiments),
         Allowed(f"a comma list of {', '.join(EXPERIMENTS)}"),
     ] = EXPERIMENTS
     """Which experiments to do."""
@@ -132,6 +101,14 @@ class RunConfig(BaseModel):
         str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"), Allowed("auto, cpu, mps, cuda, cuda:N")
     ] = "auto"
     """Where the model runs."""
+    device_map: Annotated[Literal["auto"] | None, Allowed("auto")] = None
+    """Spread a model larger than one device over GPUs, main memory and disk."""
+    max_memory: Annotated[str | None, BeforeValidator(memory_limits), Allowed(MEMORY_LIMITS)] = None
+    """Most memory of each device for the spread model; a device not named holds nothing."""
+    offload_folder: Annotated[
+        Path | None, BeforeValidator(named_folder), Allowed("a folder that is there")
+    ] = None
+    """Where a spread model writes weights that its files do not have in the form it needs."""
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         Allowed("auto, float32, bfloat16 or float16"),
@@ -143,7 +120,7 @@ class RunConfig(BaseModel):
         Allowed("auto, or a whole number, 1 or more"),
     ] = "auto"
     """Prompts that go through the model together."""
-    out: Annotated[Path | None, BeforeValidator(_named_folder), Allowed("a folder")] = None
+    out: Annotated[Path | None, BeforeValidator(named_folder), Allowed("a folder")] = None
     """Folder of the run; ``runs/MODEL-DATA`` when not given."""
     strict: Switch = False
     """Fail when the model does not pass the self-check, instead of taking the slow way."""
@@ -157,6 +134,11 @@ class RunConfig(BaseModel):
         """What an option may be, in words."""
         metadata = cls.model_fields[key].metadata
         return next(entry.text for entry in metadata if isinstance(entry, Allowed))
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """What :func:`affectscope.models.load_model` is told of the model besides its name."""
+        return {key: getattr(self, key) for key in _LOAD_OPTIONS}
 
     @property
     def run_path(self) -> Path:
@@ -192,7 +174,7 @@ def resolve_config(
 
     Raises:
         ConfigError: A key is unknown or a value is not allowed, in the file or the environment.
-        UsageError: A value given as a flag is not allowed.
+        UsageError: A value given as a flag is not allowed, or does not go with another.
     """
     layers = [
         {key: (value, "the default") for key, value in (defaults or {}).items()},
@@ -208,9 +190,11 @@ def resolve_config(
     for layer in layers:
         chosen |= layer
     try:
-        return RunConfig(**{key: value for key, (value, _) in chosen.items()})
+        config = RunConfig(**{key: value for key, (value, _) in chosen.items()})
     except ValidationError as error:
         raise _explained(error, chosen) from error
+    _refuse_conflicts(config, {key: source for key, (_, source) in chosen.items()})
+    return config
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
@@ -223,7 +207,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, st
         if name not in known:
             raise ConfigError(
                 f"the environment variable {name} (= {value!r}) is no option of affectscope",
-                expected=f"{ENVIRONMENT_PREFIX} and an option in capitals{_nearest(name, known)}",
+                expected=f"{ENVIRONMENT_PREFIX} and an option in capitals{nearest(name, known)}",
                 remedy=f"unset {name}, or correct its name",
             )
         found[known[name]] = (value, f"environment variable {name}")
@@ -255,7 +239,7 @@ def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
     for key in options:
         if key not in RunConfig.model_fields:
             raise ConfigError(
-                f"{file}: there is no option {key!r}{_nearest(str(key), RunConfig.model_fields)}",
+                f"{file}: there is no option {key!r}{nearest(str(key), RunConfig.model_fields)}",
                 expected=f"one of {', '.join(RunConfig.model_fields)}",
                 remedy="correct or remove the line",
             )
@@ -292,9 +276,24 @@ def _explained(error: ValidationError, chosen: Mapping[str, tuple[Any, str]]) ->
     )
 
 
-def _nearest(name: str, names: Any) -> str:
-    close = get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def _refuse_conflicts(config: RunConfig, sources: Mapping[str, str]) -> None:
+    """Refuse options of a spread model that do not go together, before anything is loaded."""
+
+    def refuse(key: str, message: str, remedy: str) -> None:
+        error = UsageError if sources[key].startswith("--") else ConfigError
+        raise error(f"{key} (from {sources[key]}) {message}", remedy=remedy)
+
+    if config.device_map is None:
+        for key in ("max_memory", "offload_folder"):
+            if getattr(config, key) is not None:
+                refuse(key, "is for a model that is spread", "give --device-map auto too")
+    elif config.device != "auto":
+        refuse(
+            "device",
+            f"names one device, and device_map (from {sources['device_map']}) spreads the model "
+            "over several",
+            "leave the device out; --max-memory says how much of which device is used",
+        )
 
 
 def _slug(name: str) -> str:

@@ -39,7 +39,7 @@ class Prepared:
             self.config,
             model_sha256=model["sha256"],
             corpus_sha256=self.corpus.sha256,
-            device=model["device"],
+            device=model["device"].split(" + ")[0],  # the one that computes
             dtype=model["dtype"],
         )
 
@@ -108,16 +108,7 @@ def prepare(config: RunConfig, corpus: Corpus, say: Callable[[str], None]) -> Pr
         DataError: No item is left.
         ModelError: The model cannot be used.
     """
-    lm = load_model(
-        config.model,
-        revision=config.revision,
-        dtype=config.dtype,
-        device=config.device,
-        batch_size=config.batch_size,
-        strict=config.strict,
-        trust_remote_code=config.trust_remote_code,
-        progress=say,
-    )
+    lm = load_model(config.model, **config.load_options, progress=say)
     task = EmotionTask(
         lm, template=config.template, calibration=config.calibration, labels=corpus.labels
     )

@@ -1,0 +1,189 @@
+"""Step 2 of the sweep, branch: attention of many short chains of tokens that share a past.
+
+The model's own attention modules compute queries, keys and values; what they do with them is
+settled by transformers' ``AttentionInterface``, to which :func:`branch_attention` is registered.
+There a chain of tokens attends to its prompt's past, which all chains of the prompt share without a
+copy, and to its own earlier tokens; never to another chain. With past keys ``K``, values ``V`` and
+a chain's own ``K'``, ``V'``
+
+    out = softmax([Q Kᵀ, Q K'ᵀ] scaling + mask) [V; V'],
+
+which is the ordinary attention of the whole sequence, restricted to the chain's queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from affectscope.errors import ModelError
+
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer, each ``[prompt, kv_head, token, d_head]``."""
+
+_NAME = "affectscope_branches"
+
+_HARMLESS = frozenset(
+    {"position_ids", "cache_position", "is_causal", "use_cache", "output_attentions", "dropout"}
+)
+"""What attention modules hand on that changes nothing here."""
+
+
+@dataclass(frozen=True)
+class Branches:
+    """What the chains of a batch of prompts have in common.
+
+    Handed through the blocks to :func:`branch_attention` as a keyword.
+    """
+
+    keys_values: Sequence[KeysValues]
+    """The past of every layer: at least the tokens before the chains, padded on the right."""
+    n_past: tuple[int, ...]
+    """How many tokens of the past each prompt's chains see: all before the chain."""
+    chain: int
+    """Tokens in a chain."""
+    layers_seen: set[int] = field(default_factory=set)
+    """The layers whose attention has asked for its past."""
+    _masks: dict[int | None, Tensor | None] = field(default_factory=dict)
+
+    def past(self, layer: int, device: torch.device) -> KeysValues:
+        """Keys and values of a layer that some chain may see, then zeros for a chain's own."""
+        self.layers_seen.add(layer)
+        longest, room = max(self.n_past), (0, 0, 0, self.chain)
+        keys, values = (tensor[:, :, :longest].to(device) for tensor in self.keys_values[layer])
+        return nn.functional.pad(keys, room), nn.functional.pad(values, room)
+
+    def mask(self, window: int | None, device: torch.device) -> Tensor | None:
+        """0 where a chain's token may look, minus infinity elsewhere: ``[prompt, chain, key]``.
+
+        The keys are the past, then the chain itself. None when every token may see everything.
+
+        Args:
+            window: A token sees so many tokens, itself included; None for all earlier ones.
+            device: Where the mask is wanted.
+        """
+        if window not in self._masks:
+            self._masks[window] = self._build_mask(window)
+        mask = self._masks[window]
+        return None if mask is None else mask.to(device)
+
+    def _build_mask(self, window: int | None) -> Tensor | None:
+        n_past = torch.tensor(self.n_past)[:, None, None]
+        longest = max(self.n_past)
+        step = torch.arange(self.chain)
+        query = n_past + step[None, :, None]
+        past = torch.arange(longest).expand(len(self.n_past), self.chain, -1)
+        own = (n_past + step[None, None, :]).expand(-1, self.chain, -1)
+        position = torch.cat([past, own], dim=2)
+        is_real = torch.cat([past < n_past, torch.ones_like(own, dtype=torch.bool)], dim=2)
+        allowed = is_real & (position <= query)
+        if window is not None:
+            allowed &= position > query - window
+        if bool(allowed.all()):
+            return None
+        return torch.zeros(allowed.shape).masked_fill_(~allowed, float("-inf"))
+
+
+def branch_attention(
+    module: nn.Module,
+    query: Float[Tensor, "prompt head row d_head"],
+    key: Float[Tensor, "prompt kv_head row d_head"],
+    value: Float[Tensor, "prompt kv_head row d_value"],
+    attention_mask: Tensor | None,
+    *,
+    branches: Branches,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **others: Any,
+) -> tuple[Float[Tensor, "prompt row head d_value"], None]:
+    """Attention of chains of tokens, rows being the chains' tokens one chain after another.
+
+    Args:
+        module: The attention module that asks.
+        query: Queries of the chains' tokens.
+        key: Their keys.
+        value: Their values.
+        attention_mask: Not used.
+        branches: The past, and the shape of the chains.
+        scaling: Multiplies the scores; ``1 / sqrt(d_head)`` when not given.
+        sliding_window: How many tokens back a query sees, itself included.
+        softcap: Scores become ``c tanh(scores / c)``.
+        others: Anything else the module hands on.
+
+    Raises:
+        ModelError: The module hands on something that changes attention and is not known here.
+    """
+    unknown = [
+        name for name, given in others.items() if name not in _HARMLESS and given is not None
+    ]
+    if unknown:
+        raise ModelError(
+            f"attention of {type(module).__name__} uses {', '.join(unknown)}, "
+            "which the sweep does not know",
+            expected="scaling, a sliding window or a soft cap",
+            remedy="use full passes for this model",
+        )
+    n_prompts, n_heads, n_rows, d_head = query.shape
+    n_kv, chain = key.shape[1], branches.chain
+    keys, values = branches.past(int(module.layer_idx), query.device)  # type: ignore[arg-type]
+    n_keys = keys.shape[2]
+    # chains: query heads that share keys come together; then a chain's rows attend to the past of
+    # its prompt in one product for all chains, and to the chain in another
+    chains = (n_prompts, n_kv, n_heads // n_kv, n_rows // chain, chain)
+    own_keys = key.reshape(n_prompts, n_kv, 1, -1, chain, d_head)
+    own_values = value.reshape(n_prompts, n_kv, 1, -1, chain, value.shape[-1])
+    rows = query.reshape(n_prompts * n_kv, -1, d_head)
+    scaling = d_head**-0.5 if scaling is None else scaling
+    products = torch.baddbmm(
+        rows.new_empty(()), rows, keys.flatten(0, 1).transpose(1, 2), beta=0, alpha=scaling
+    )
+    scores = products.float().view(*chains, n_keys)  # in float32 whatever the model's type
+    scores[..., n_keys - chain :] = _chain_scores(rows.view(*chains, d_head), own_keys) * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    mask = branches.mask(sliding_window, query.device)
+    if mask is not None:
+        scores += mask[:, None, None, None]
+    weights = torch.softmax(scores, dim=-1).to(value.dtype)
+    out = weights.view(n_prompts * n_kv, -1, n_keys) @ values.flatten(0, 1)
+    out = out.view(*chains, -1)
+    own_weights = weights[..., n_keys - chain :]
+    if chain == 1:
+        out.addcmul_(own_weights, own_values)
+    else:
+        out += own_weights @ own_values
+    return out.view(n_prompts, n_heads, n_rows, -1).transpose(1, 2), None
+
+
+def _chain_scores(queries: Tensor, keys: Tensor) -> Tensor:
+    """Products within each chain; those of one row are no work for a matrix product."""
+    if queries.shape[-2] == 1:
+        return (queries * keys).sum(dim=-1, keepdim=True)
+    return queries @ keys.transpose(-1, -2)
+
+
+AttentionInterface.register(_NAME, branch_attention)
+
+
+@contextmanager
+def attending_to_branches(model: nn.Module) -> Iterator[None]:
+    """Let a model's attention modules call :func:`branch_attention` while the context lasts."""
+    configs: dict[int, Any] = {
+        id(module.config): module.config for module in model.modules() if hasattr(module, "config")
+    }
+    before = [(config, config._attn_implementation) for config in configs.values()]
+    try:
+        for config, _ in before:
+            config._attn_implementation = _NAME
+        yield
+    finally:
+        for config, implementation in before:
+            config._attn_implementation = implementation

@@ -1,0 +1,70 @@
+"""Interventions as full forward passes: for edits of all tokens, and for models that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from affectscope.engine.applying import Application, Hits, add_hits, edit_hooks
+from affectscope.engine.batching import Ids
+from affectscope.engine.budget import in_portions
+from affectscope.engine.interventions import Intervention, Where
+from affectscope.engine.reading import NOTHING, PromptReader
+
+
+@torch.no_grad()
+def score_full_passes(
+    reader: PromptReader,
+    encoded: Sequence[Ids],
+    interventions: Sequence[tuple[int, Intervention]],
+    *,
+    label_ids: Sequence[int],
+    logits: Tensor,
+    hits: Hits,
+) -> None:
+    """Run every prompt under every intervention as a whole sequence of its own.
+
+    Args:
+        reader: The model.
+        encoded: Token ids of every prompt.
+        interventions: With their index in the call.
+        label_ids: Token ids to score.
+        logits: Takes the scores, ``[prompt, intervention, label]``.
+        hits: Counts the edits.
+    """
+    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
+    pairs = [(prompt, item) for prompt in order for item in interventions]
+
+    def work(portion: range) -> None:
+        members = pairs[portion.start : portion.stop]
+        sequences = [encoded[prompt] for prompt, _ in members]
+        counted: Hits = {}
+        hooks = edit_hooks(list(_applications(members, encoded)), counted)
+        with reader.access.hooks(hooks, editing=True):
+            states = reader.read(sequences, NOTHING).hidden
+        rows = torch.tensor([prompt for prompt, _ in members])
+        columns = torch.tensor([i for _, (i, _) in members])
+        logits[rows, columns] = reader.access.unembed(states, label_ids).cpu()
+        add_hits(hits, counted)
+
+    def most(start: int) -> int:
+        return reader.most_prompts([encoded[prompt] for prompt, _ in pairs[start:]], NOTHING)
+
+    in_portions(reader.budget, len(pairs), most, work)
+
+
+def _applications(
+    members: Sequence[tuple[int, tuple[int, Intervention]]], encoded: Sequence[Ids]
+) -> Iterator[Application]:
+    for row, (prompt, (i, intervention)) in enumerate(members):
+        length = len(encoded[prompt])
+        for j, edit in enumerate(intervention.edits):
+            tokens = (
+                torch.arange(length)
+                if edit.position == "all"
+                else torch.tensor([length + edit.position])
+            )
+            where = Where(torch.full_like(tokens, prompt), tokens, encoded)
+            yield Application(edit, (i, j), (row, tokens), where)

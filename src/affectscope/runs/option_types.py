@@ -1,0 +1,87 @@
+"""What the value of an option may be: checks that pydantic runs, and words for messages.
+
+Values come as text from flags and the environment, and as numbers, lists or mappings from YAML.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from affectscope.memory_limits import parse_memory_limits
+from affectscope.vocabulary import EXPERIMENTS
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What an option may be, for messages and help."""
+
+    text: str
+
+
+def split_experiments(value: Any) -> Any:
+    """Accept ``probe,infer`` as well as a list; keep each once, in the order of the house."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ValueError("not a list of experiments")
+    wanted = [name.strip() for name in names if name.strip()]
+    if not wanted:
+        raise ValueError("no experiment is named")
+    for name in wanted:
+        if name not in EXPERIMENTS:
+            raise ValueError(f"there is no experiment {name!r}{nearest(name, EXPERIMENTS)}")
+    return tuple(name for name in EXPERIMENTS if name in wanted)
+
+
+def _whole(value: Any) -> Any:
+    """Keep ``true`` and ``2.0`` from passing as numbers of things."""
+    if isinstance(value, bool | float):
+        raise ValueError("not a whole number")
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value) else value
+
+
+def text_encoding(value: str | None) -> str | None:
+    """Keep names of no encoding, and of codecs that give no text (such as hex), from passing."""
+    if value is not None:
+        try:
+            codecs.lookup(value)
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+def named_folder(value: Any) -> Any:
+    """Keep the empty path, which would be the working folder, from passing."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("the name is empty")
+    return value
+
+
+def memory_limits(value: Any) -> Any:
+    """Accept a mapping, as YAML has it, as well as the text of a flag, and keep it as text."""
+    if isinstance(value, Mapping):
+        value = ",".join(f"{device}={size}" for device, size in value.items())
+    if isinstance(value, str):
+        parse_memory_limits(value)
+    return value
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The known name that was probably meant, as the end of a message; empty when none is near."""
+    close = get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+Whole = BeforeValidator(_whole)
+Count = Annotated[int, Field(ge=1)]
+
+AT_LEAST_ONE = Allowed("a whole number, 1 or more")
+Column = Annotated[str | None, Allowed("the name of a column")]
+Switch = Annotated[bool, Allowed("true or false")]
