@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The benchmarks' peers bring many packages along: an environment of their own, unless VENV says where.
+BENCH_VENV := $(if $(filter command%,$(origin VENV)),$(VENV),.venv-bench)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .PHONY: install demo test lint bench clean
@@ -24,9 +26,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-## bench: the sweep against plain batched forward passes, on the same patching job
-bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/patching.py
+## bench: affectscope and its peers on the same job; QUICK=1 takes minutes, CROWD_ENVENT=FOLDER its texts
+bench:
+	@$(MAKE) --no-print-directory VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed-peers
+	$(BENCH_VENV)/bin/python -m benchmarks.run $(if $(QUICK),--quick) \
+	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT))
 
 clean:
 	rm -rf $(VENV)
@@ -44,4 +48,9 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the test tools into $(VENV) ..." >&2
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-peers: $(VENV)/.installed benchmarks/constraints-peers.txt
+	@echo "installing the peers into $(VENV) ..." >&2
+	$(PIP) --constraint benchmarks/constraints-peers.txt transformer-lens nnsight
 	@touch $@

@@ -9,6 +9,7 @@ install_import_hook(
     [
         *(f"affectscope.engine.{name}" for name in ("batching", "capture", "reading", "sweep")),
         "affectscope.models.language_model",
+        "affectscope.models.measures",
         "affectscope.models.self_check",
     ],
     "beartype.beartype",

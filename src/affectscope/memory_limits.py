@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-MEMORY_LIMITS = "DEVICE=SIZE pairs, such as cpu=8GiB,0=20GiB (0 is the first GPU)"
+MEMORY_LIMITS = "DEVICE=SIZE pairs such as cpu=8GiB,0=20GiB, 0 being the first GPU"
 """What may be given, in words."""
 
 Device = int | str

@@ -33,7 +33,7 @@ def test_every_label_is_one_token(task):
 
 def test_the_self_check_passes(smollm):
     assert smollm.engine == "sweep"
-    assert len(smollm.checks) == 4
+    assert len(smollm.checks) == 5
     assert all(check.passed for check in smollm.checks)
     assert all(0 <= check.value < 1e-4 for check in smollm.checks)
 

@@ -1,11 +1,14 @@
 """Options: where they come from, what they may be, and what is said when they may not."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 import yaml
 
-from affectscope.errors import ConfigError, UsageError
+from affectscope.cli import main
+from affectscope.errors import ConfigError, ModelError, UsageError
+from affectscope.models import Check, load_model, load_pretrained
 from affectscope.runs.config import RunConfig, resolve_config
 
 
@@ -74,6 +77,12 @@ WRONG = [
     ("calibration", "platt", "none or content-free or batch"),
     ("device", "gpu", "cuda:N"),
     ("dtype", "int8", "bfloat16"),
+    ("device_map", "balanced", "auto"),
+    ("device_map", "", "auto"),
+    ("max_memory", "20GiB", "cpu=8GiB,0=20GiB"),
+    ("max_memory", "cpu=20", "cpu=8GiB,0=20GiB"),
+    ("max_memory", "", "cpu=8GiB,0=20GiB"),
+    ("offload_folder", " ", "a folder"),
     ("experiments", "", "infer, probe, ablate, patch"),
     ("experiments", "infer,prob", "infer, probe, ablate, patch"),
     ("model", "", "name"),
@@ -210,3 +219,100 @@ def test_an_option_that_stands_twice_is_an_error(config_file):
     with pytest.raises(ConfigError) as caught:
         resolve_config({}, file=file, environment={})
     assert caught.value.message == f"{file}: seed is given twice, in lines 1 and 3"
+
+
+def test_a_spread_model_can_be_asked_for_in_every_way(config_file):
+    file = config_file("device_map: auto\nmax_memory: {cpu: 8GiB, 0: 20 GiB, cuda:1: 1.5GB}\n")
+    config = resolve_config({}, file=file, environment={})
+    assert config.max_memory == "cpu=8GiB,0=20 GiB,cuda:1=1.5GB"
+    assert resolve_config({}, file=config_file(config.as_yaml()), environment={}) == config
+    environment = {"AFFECTSCOPE_MAX_MEMORY": "cpu=1GiB", "AFFECTSCOPE_OFFLOAD_FOLDER": "/large"}
+    config = resolve_config({"device_map": "auto"}, file=file, environment=environment)
+    assert (config.max_memory, config.offload_folder) == ("cpu=1GiB", Path("/large"))
+
+
+@pytest.mark.parametrize("line", ["max_memory: {cpu: 8}", "max_memory: 8", "max_memory: [cpu]"])
+def test_memory_limits_without_a_unit_are_refused_in_a_file(config_file, line):
+    with pytest.raises(ConfigError, match="max_memory cannot be") as caught:
+        resolve_config({}, file=config_file(f"device_map: auto\n{line}\n"), environment={})
+    assert caught.value.expected.startswith("DEVICE=SIZE")
+
+
+def test_options_of_a_spread_model_that_do_not_go_together(config_file):
+    with pytest.raises(UsageError, match=r"max_memory \(from --max-memory\)") as caught:
+        resolve_config({"max_memory": "cpu=1GiB"}, environment={})
+    assert not isinstance(caught.value, ConfigError)
+    assert caught.value.remedy == "give --device-map auto too"
+    with pytest.raises(ConfigError, match=r"offload_folder .*AFFECTSCOPE_OFFLOAD_FOLDER"):
+        resolve_config({}, environment={"AFFECTSCOPE_OFFLOAD_FOLDER": "/large"})
+    environment = {"AFFECTSCOPE_DEVICE": "cuda:1"}
+    with pytest.raises(ConfigError, match=r"AFFECTSCOPE_DEVICE.*one device") as caught:
+        resolve_config({"device_map": "auto"}, environment=environment)
+    assert "--device-map" in caught.value.message
+    assert "leave the device out" in caught.value.remedy
+    both = {"device_map": "auto", "device": "auto"}
+    assert resolve_config(both, environment={}).device_map == "auto"
+
+
+def test_every_option_of_loading_is_one_that_loading_takes():
+    taken = {
+        *inspect.signature(load_model).parameters,
+        *inspect.signature(load_pretrained).parameters,
+    }
+    options = resolve_config({}, environment={}).load_options
+    assert set(options) <= taken
+    assert set(RunConfig.model_fields) & taken == set(options), "none is forgotten"
+
+
+COMMANDS = [
+    ["infer", "I lost it."],
+    ["models", "check", "tiny"],
+    ["run", "--experiments", "infer", "--out", "run"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_every_command_hands_on_all_options_of_loading(command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def refuse(_name, **options):
+        asked.append(options)
+        raise ModelError("enough is known")
+
+    monkeypatch.setattr("affectscope.models.load_model", refuse)
+    monkeypatch.setattr("affectscope.runs.prepare.load_model", refuse)
+    given = {
+        "revision": "v2",
+        "dtype": "bfloat16",
+        "device_map": "auto",
+        "max_memory": "cpu=1GiB",
+        "offload_folder": "large",
+        "strict": True,
+        "trust_remote_code": True,
+    }
+    flags = [
+        part
+        for key, value in given.items()
+        for part in [f"--{key.replace('_', '-')}", *([] if value is True else [value])]
+    ]
+    monkeypatch.setenv("AFFECTSCOPE_BATCH_SIZE", "7")  # models check has no such flag
+    assert main([*command, *flags]) == 1
+    (options,) = asked
+    options.pop("progress", None)
+    expected = {**given, "offload_folder": Path("large"), "batch_size": 7, "device": "auto"}
+    assert options == expected
+
+
+def test_models_check_is_strict_when_asked(tiny_model, tokenizer, tmp_path, monkeypatch, capsys):
+    tiny_model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    failed = Check("branched scores", False, 1.0, 1e-4, "branches against full passes")
+    monkeypatch.setattr("affectscope.models.language_model.self_check", lambda *_: [failed])
+    command = ["models", "check", str(tmp_path), "--device", "cpu"]
+    assert main(command) == 1
+    assert "engine: full pass" in capsys.readouterr().out
+    assert main([*command, "--strict"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "failed its self-check: branched scores" in captured.err

@@ -177,11 +177,15 @@ def test_what_fits_is_loaded_as_ever(llama: str) -> None:
 
 
 def test_where_it_lies_is_told_and_described(
-    llama: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    llama: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(spread, "available_devices", lambda: ["cpu"])
     ours = load_model(llama, device_map="auto", max_memory={"cpu": 0})
     out, err = capfd.readouterr()
+    assert not caplog.records, "accelerate's warning would come to what was asked for"
     plain = load_model(llama, device="cpu")
     assert out == ""
     n_bytes = size_of(plain.model)
@@ -455,3 +459,15 @@ def test_a_run_on_a_spread_model_records_how(
         "offload_folder": str(tmp_path / "large disk"),
     }
     assert record["identity_of"]["device"] == "cpu"
+
+
+def test_a_run_goes_on_wherever_the_weights_lie(
+    llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "--model", llama, "--experiments", "infer", "--limit", "26"]
+    command += ["--out", str(tmp_path / "run")]
+    assert main([*command, "--device-map", "auto", "--max-memory", "cpu=1KiB"]) == 0
+    for options in (["--device-map", "auto", "--max-memory", "cpu=1GiB"], ["--device", "cpu"]):
+        capsys.readouterr()
+        assert main([*command, *options]) == 0, capsys.readouterr().err
+        assert "all of it was done before" in capsys.readouterr().err

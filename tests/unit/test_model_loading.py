@@ -17,12 +17,12 @@ from transformers import (
     BertForMaskedLM,
     Gemma2Config,
     Gemma2ForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaModel,
     PreTrainedTokenizerFast,
+    Starcoder2Config,
+    Starcoder2ForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -36,8 +36,7 @@ from affectscope.errors import (
     UnsupportedArchitectureError,
     UsageError,
 )
-from affectscope.models import devices, loading
-from affectscope.models.architectures import access_for
+from affectscope.models import devices, load_model, loading
 from affectscope.models.hub import OFFLINE_VARIABLE
 from affectscope.models.loading import load_pretrained
 
@@ -241,8 +240,11 @@ def test_a_model_larger_than_the_device(folder: Path, monkeypatch: pytest.Monkey
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(LlamaForCausalLM, "to", full)
-    with pytest.raises(ModelError, match=r"does not fit on cpu: its weights take 0\.0 GB"):
+    with pytest.raises(
+        ModelError, match=r"does not fit on cpu: its weights take 0\.0 GB"
+    ) as caught:
         load_pretrained(str(folder), device="cpu", progress=quiet)
+    assert "--device-map auto" in str(caught.value.remedy)
 
 
 # Folders
@@ -417,13 +419,15 @@ def test_models_that_do_not_predict_the_next_token(tmp_path: Path) -> None:
             load_pretrained(str(tmp_path / name), progress=quiet)
 
 
-def test_a_family_that_is_not_in_the_map_of_sites() -> None:
-    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=32))
-    with pytest.raises(UnsupportedArchitectureError, match="'gpt2'") as caught:
-        access_for(model)
-    remedy = str(caught.value.remedy)
-    assert remedy.startswith("use a Llama-family model")
-    assert "architectures.py" in remedy
+def test_a_family_that_is_not_in_the_map_of_sites(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "vocab_size": 32}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2}
+    special = {"bos_token_id": None, "eos_token_id": 1}
+    Starcoder2ForCausalLM(Starcoder2Config(**sizes, **heads, **special)).save_pretrained(tmp_path)
+    save_tokenizer(tmp_path)
+    with pytest.raises(UnsupportedArchitectureError, match="'starcoder2'") as caught:
+        load_model(str(tmp_path), progress=quiet)
+    assert "architectures.py" in str(caught.value.remedy)
 
 
 # The Hub, played by a server on this machine

@@ -4,7 +4,7 @@ The engine works on an unmodified Hugging Face causal language model through for
 knows no model family; :class:`ModelAccess` tells it where a model's sites are.
 """
 
-from affectscope.engine.access import ModelAccess, has_heads, head_contribution
+from affectscope.engine.access import ModelAccess, execution_device, has_heads, head_contribution
 from affectscope.engine.batching import Prompt, common_prefix_length, encode_all
 from affectscope.engine.budget import Budget, free_memory
 from affectscope.engine.capture import States, capture
@@ -44,6 +44,7 @@ __all__ = [
     "chain_length",
     "common_prefix_length",
     "encode_all",
+    "execution_device",
     "free_memory",
     "has_heads",
     "head_contribution",

@@ -23,6 +23,12 @@ from affectscope.engine.budget import Budget, evenly
 from affectscope.engine.memory import PassMemory
 from affectscope.engine.notes import BlockCall, at_columns, noting
 
+ALIKE = 0.8
+"""Prompts of at least so much of the longest one's length go into a pass with it."""
+
+ENOUGH_TOKENS = 256
+"""A pass of fewer tokens than these is worth filling with shorter prompts."""
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -117,8 +123,13 @@ class PromptReader:
         if self.plain:
             return 1
         longest = len(encoded[0])
-        rows = self.budget.rows(self.access, tokens=longest - prefix.n_tokens, keys=longest)
-        return evenly(len(encoded), rows)
+        own = [len(ids) - prefix.n_tokens for ids in encoded]
+        rows = self.budget.rows(self.access, tokens=own[0], keys=longest)
+        most = evenly(len(encoded), rows)
+        # shorter prompts would be padded to the first, once there are enough to be worth a pass
+        enough = -(-ENOUGH_TOKENS // own[0])
+        alike = sum(length >= ALIKE * own[0] for length in own[:most])
+        return min(most, max(enough, alike))
 
     @torch.no_grad()
     def read(self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int = 0) -> CleanPass:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -29,6 +30,7 @@ from affectscope.models.architectures import access_for
 from affectscope.models.context import constant_context
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
+from affectscope.models.spread import DeviceMap, MemoryLimits
 from affectscope.vocabulary import SITES, Site
 
 log = logging.getLogger(__name__)
@@ -283,6 +285,9 @@ def load_model(
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    device_map: DeviceMap | None = None,
+    max_memory: MemoryLimits | None = None,
+    offload_folder: str | Path | None = None,
     batch_size: BatchSize = "auto",
     strict: bool = False,
     trust_remote_code: bool = False,
@@ -295,6 +300,9 @@ def load_model(
         revision: Branch, tag or commit on the Hub.
         dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``.
+        device_map: ``auto`` spreads the model over all devices, main memory and the disk.
+        max_memory: Most bytes on each device, such as ``{"cpu": "8GiB", 0: "20GiB"}``.
+        offload_folder: Where weights that have to be converted lie, of those left on the disk.
         batch_size: Most prompts or counterfactuals in one pass.
         strict: Make a failed self-check an error.
         trust_remote_code: Run code that comes with the model.
@@ -308,6 +316,9 @@ def load_model(
         revision=revision,
         dtype=dtype,
         device=device,
+        device_map=device_map,
+        max_memory=max_memory,
+        offload_folder=offload_folder,
         trust_remote_code=trust_remote_code,
         **options,
     )

@@ -91,8 +91,8 @@ def _limits(given: MemoryLimits) -> dict[Device, int]:
         if name(device) not in available:
             raise UsageError(
                 f"max_memory names {device!r}, and there is no device {name(device)} here",
-                expected=f"of {', '.join(available)}",
-                remedy="name devices that there are",
+                expected=f"only devices that there are: {', '.join(available)}",
+                remedy="leave it out of max_memory",
             )
     return limits
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from affectscope.engine import execution_device
 from affectscope.errors import UnsupportedArchitectureError
 from affectscope.vocabulary import Site
 
@@ -261,7 +262,7 @@ def _calls_inside(model: PreTrainedModel, block: nn.Module) -> list[_Call]:
                 module.register_forward_pre_hook(recorder.before(path), with_kwargs=True)
             )
             handles.append(module.register_forward_hook(recorder.after(path), with_kwargs=True))
-    device = next(model.get_input_embeddings().parameters()).device
+    device = execution_device(model.get_input_embeddings())
     try:
         model(input_ids=torch.arange(2, 2 + _TRIAL_TOKENS, device=device)[None], use_cache=False)
     except Exception:  # noqa: BLE001 - a foreign model's failure must not take the message's place

@@ -16,6 +16,9 @@ _NO_CONTENT = frozenset(
     {
         "data",  # the corpus' hash stands for it, so that its path may differ
         "device",  # its kind counts, not its number
+        "device_map",  # where weights lie changes no number; the device that computes counts
+        "max_memory",
+        "offload_folder",
         "dtype",  # the resolved one counts
         "experiments",
         "out",

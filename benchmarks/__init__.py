@@ -1,0 +1,1 @@
+"""The same activation patching by several tools: `make bench`, explained in docs/benchmarks.md."""
