@@ -52,8 +52,11 @@ class Extent:
     """Items at each length."""
 
 
-FULL = Extent(3, 12, (84, 504, 2000), (100, 1000, 6600), {50: 16, 200: 16, 1000: 4})
+FULL = Extent(2, 12, (84, 504, 2000), (100, 700, 1000, 6600), {50: 16, 200: 16, 1000: 4})
 QUICK = Extent(1, 6, (84, 504), (100, 400), {50: 8, 200: 8})
+
+PROMPTS = (("joy_sadness_0", 504), ("shots_12", 84), ("shots_12", 504))
+"""More jobs for the peers: a template of the paper, and interventions a prompt."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -111,6 +114,9 @@ def _sections(source: ModelSource, texts: Texts, extent: Extent) -> dict[str, Ca
     return {
         "rounding": lambda: [asdict(row) for row in rounding(source, job.only(some))],
         "cpu": lambda: _all_tools(source, job, some, extent.rounds),
+        "by_template": lambda: [
+            _peers(source, texts, template, count, extent.rounds) for template, count in PROMPTS
+        ],
         "by_interventions": lambda: as_rows(
             by_interventions(source, texts, extent.interventions, **seeded)
         ),
@@ -133,6 +139,25 @@ def _all_tools(source: ModelSource, job: Job, some: list[int], rounds: int) -> d
     measured = compare(source, job, patches, rounds=rounds)
     check_agreement(measured)
     return {**measured.to_json(), "job": _in_words(job)}
+
+
+def _peers(
+    source: ModelSource, texts: Texts, template: str, count: int, rounds: int
+) -> dict[str, Any]:
+    """The sweep and the two libraries on another template, or with more sources."""
+    say(f"template {template}, {count} interventions a prompt")
+    job = patching_job(
+        texts.prompts(16, template),
+        texts.label_ids,
+        n_layers=source.config.num_hidden_layers,
+        n_targets=16,
+        n_patches=count,
+    )
+    some = spread(job, 6, SEED)
+    patches = {OURS: list(range(count)), "transformer_lens": some, "nnsight": some}
+    measured = compare(source, job, patches, rounds=rounds)
+    check_agreement(measured)
+    return {**measured.to_json(), "template": template, "job": _in_words(job)}
 
 
 def _gpu(source: ModelSource, texts: Texts, extent: Extent) -> dict[str, Any]:

@@ -20,6 +20,11 @@ def markdown(results: Json) -> str:
         "## The same job by every tool",
         _tools(results["cpu"]),
         _agreement(results["cpu"], results["setting"]["tolerance"]),
+        "## Longer prompts of the paper, more interventions",
+        *(
+            f"Template `{part['template']}`: {part['job']}\n\n{_short(part)}"
+            for part in results["by_template"]
+        ),
         "## Interventions a prompt",
         _points(results["by_interventions"], "interventions a prompt"),
         "## Length of the prompts",
@@ -86,6 +91,25 @@ def _tools(part: Json) -> str:
         f"{table(header, rows)}\n\n"
         f"{part['job']} Medians over {rounds} round{'s' * (rounds != 1)}. The machine's "
         f"matrix-product rate in each round: {rates} GFLOP/s."
+    )
+
+
+def _short(part: Json) -> str:
+    rows = [
+        [
+            tool["name"],
+            f"{tool['ms_per_intervention']:.2f}",
+            f"{tool['times_affectscope']:.1f}",
+            f"{tool['share_of_product_rate']:.0%}",
+            f"{tool['interventions_run']:,} of {tool['interventions']:,}",
+        ]
+        for tool in part["tools"]
+    ]
+    header = ["tool", "ms an intervention", "times affectscope"]
+    worst = max(part["largest_logit_differences"].values())
+    return (
+        table([*header, "share of the product rate", "interventions run"], rows)
+        + f"\n\nLargest difference of a label logit between two tools: {worst:.1e}."
     )
 
 

@@ -49,9 +49,16 @@ class Texts:
         """Token ids of whole prompts."""
         return [list(prompt_ids(self.tokenizer, prompt)) for prompt in prompts]
 
-    def prompts(self, n: int) -> list[list[int]]:
-        """Token ids of the first items under the paper's few-shot template."""
-        return self.encode(self.task.prompts([text for text, _ in self.items[:n]]))
+    def prompts(self, n: int, template: str | None = None) -> list[list[int]]:
+        """Token ids of the first items under one of the paper's templates, the usual one if None.
+
+        Items that are examples of the template are left out.
+        """
+        task = self.task
+        if template is not None:
+            task = afs.EmotionTask(task.lm, template=template, calibration="none")
+        texts = [text for text, _ in self.items if text not in task.shot_texts]
+        return self.encode(task.prompts(texts[:n]))
 
     def many(self, n: int) -> list[str]:
         """So many different prompts.

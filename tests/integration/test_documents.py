@@ -73,7 +73,7 @@ def test_the_python_example_runs(tmp_path):
 def test_every_option_in_the_documents_exists(tmp_path):
     helps = {
         command: affectscope(*command.split(), "--help", cwd=tmp_path).stdout
-        for command in ("run", "infer", "report", "data check", "models check", "doctor")
+        for command in ("run", "infer", "report", "data check", "models check", "bench", "doctor")
     }
     known = " ".join(helps.values())
     for document in DOCUMENTS:

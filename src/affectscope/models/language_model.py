@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,6 @@ from affectscope.models.architectures import access_for
 from affectscope.models.context import constant_context
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
-from affectscope.models.spread import DeviceMap, MemoryLimits
 from affectscope.vocabulary import SITES, Site
 
 log = logging.getLogger(__name__)
@@ -285,8 +284,8 @@ def load_model(
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
-    device_map: DeviceMap | None = None,
-    max_memory: MemoryLimits | None = None,
+    device_map: str | None = None,
+    max_memory: str | Mapping[Any, Any] | None = None,
     offload_folder: str | Path | None = None,
     batch_size: BatchSize = "auto",
     strict: bool = False,

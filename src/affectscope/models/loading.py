@@ -28,7 +28,7 @@ from affectscope.models.folder_checks import check_folder
 from affectscope.models.hub import hub_snapshot
 from affectscope.models.progress import Say, say_on_stderr
 from affectscope.models.reading import MAKE_IT_FIT, read_config, read_model, read_tokenizer
-from affectscope.models.spread import DeviceMap, MemoryLimits, choose_spread, places
+from affectscope.models.spread import MemoryLimits, choose_spread, places
 from affectscope.models.weights import weights_sha256
 
 
@@ -69,7 +69,7 @@ def load_pretrained(
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
-    device_map: DeviceMap | None = None,
+    device_map: str | None = None,
     max_memory: MemoryLimits | None = None,
     offload_folder: str | Path | None = None,
     trust_remote_code: bool = False,
