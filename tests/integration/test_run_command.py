@@ -19,7 +19,7 @@ from commands import affectscope
 
 pytestmark = pytest.mark.integration
 
-OPTIONS = tuple("run --limit 52 --pairs 48 --seed 1 --folds 2".split())
+OPTIONS = tuple("run --limit 78 --pairs 48 --seed 1 --folds 2".split())
 EXPERIMENTS = ("infer", "probe", "ablate", "patch")
 
 
@@ -50,7 +50,7 @@ def test_a_run_holds_what_it_promises(undisturbed):
     record = json.loads((undisturbed / "run.json").read_text())
     assert record["state"] == "complete"
     assert set(record["answers"]) == set(EXPERIMENTS)
-    assert record["corpus"]["n_used"] == 52
+    assert record["corpus"]["n_used"] == 78
     assert len(record["model"]["sha256"]) == 64
     for name in EXPERIMENTS:
         table = pd.read_parquet(undisturbed / "results" / f"{name}.parquet")

@@ -280,8 +280,9 @@ def test_every_command_hands_on_all_options_of_loading(command, monkeypatch, tmp
         asked.append(options)
         raise ModelError("enough is known")
 
-    monkeypatch.setattr("affectscope.models.load_model", refuse)
+    # the module with a name of its own first: imported later, it would take the refusal for good
     monkeypatch.setattr("affectscope.runs.prepare.load_model", refuse)
+    monkeypatch.setattr("affectscope.models.load_model", refuse)
     given = {
         "revision": "v2",
         "dtype": "bfloat16",
