@@ -52,7 +52,11 @@ def loaded(monkeypatch):
     """Fake the model and the task; collects what was asked of the loader."""
     asked = []
     lm = SimpleNamespace(
-        engine="sweep", checks=CHECKS, describe=lambda: {"name": "tiny", "n_layers": 4}
+        engine="sweep",
+        checks=CHECKS,
+        sites=("attn_out", "mlp_out", "resid_post", "attn_out_prenorm"),
+        n_heads=9,
+        describe=lambda: {"name": "tiny", "n_layers": 4},
     )
 
     def load_model(name, **options):
@@ -135,7 +139,10 @@ def test_without_calibration_there_is_one_column(loaded, capsys):
 def test_models_check_says_what_was_checked(loaded, capsys):
     assert main(["models", "check", "tiny"]) == 0
     out = capsys.readouterr().out
-    assert "sites: attn_out, mlp_out, resid_post" in out
+    assert (
+        "sites: attn_out, mlp_out, resid_post, attn_out_prenorm and head_out[0] to head_out[8]"
+        in out
+    )
     assert "passed  branches  1e-06 (at most 0.0001)" in out
     assert "engine: sweep\n" in out
     assert "first token shared with joy" in out

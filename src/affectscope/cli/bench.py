@@ -9,6 +9,7 @@ import typer
 
 from affectscope.cli import options as o
 from affectscope.cli.output import print_columns, print_json
+from affectscope.cli.task import load_task
 
 if TYPE_CHECKING:
     from affectscope.bench import Speed
@@ -35,18 +36,11 @@ def bench(
     from affectscope.runs.config import resolve_config
 
     config = resolve_config(o.given_flags(context))
-
-    from affectscope.runs.template import require_template
-
-    require_template(config.template)
+    lm, task = load_task(config)
 
     from affectscope.bench import measure_speed
     from affectscope.data import load_corpus
-    from affectscope.models import load_model
-    from affectscope.prompts import EmotionTask
 
-    lm = load_model(config.model, **config.load_options)
-    task = EmotionTask(lm, template=config.template)
     texts = load_corpus("vignettes").sample(items, config.seed).texts
     speed = measure_speed(lm, task.prompts(texts), task.label_ids, rounds=rounds)
     if as_json:

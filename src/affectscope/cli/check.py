@@ -9,6 +9,7 @@ import typer
 
 from affectscope.cli import options as o
 from affectscope.cli.output import print_columns, print_json
+from affectscope.cli.task import load_task
 
 data_app = typer.Typer(no_args_is_help=True)
 models_app = typer.Typer(no_args_is_help=True)
@@ -75,20 +76,11 @@ def models_check(
     from affectscope.runs.config import resolve_config
 
     config = resolve_config({**o.given_flags(context), "model": name})
-
-    from affectscope.runs.template import require_template
-
-    require_template(config.template)
-
-    from affectscope.models import load_model
-    from affectscope.prompts import EmotionTask
-    from affectscope.vocabulary import SITES
-
-    lm = load_model(config.model, **config.load_options)
-    task = EmotionTask(lm, template=config.template)
+    lm, task = load_task(config)
     found = {
         "model": lm.describe(),
-        "sites": list(SITES),
+        "sites": list(lm.sites),
+        "heads": lm.n_heads,
         "engine": lm.engine,
         "self_check": [asdict(check) for check in lm.checks],
         "label_tokens": task.describe()["label_tokens"],
@@ -104,7 +96,8 @@ def models_check(
 
 def _print_model(found: dict[str, Any]) -> None:
     print_columns([[key, str(value)] for key, value in found["model"].items()])
-    typer.echo(f"\nsites: {', '.join(found['sites'])} at each layer")
+    heads = f" and head_out[0] to head_out[{found['heads'] - 1}]" if found["heads"] else ""
+    typer.echo(f"\nsites: {', '.join(found['sites'])}{heads} at each layer")
     typer.echo("\nself-check")
     print_columns(
         [

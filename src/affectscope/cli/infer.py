@@ -9,6 +9,7 @@ import typer
 
 from affectscope.cli import options as o
 from affectscope.cli.output import print_columns, print_json
+from affectscope.cli.task import load_task
 from affectscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,16 +62,7 @@ def infer(
             remedy="give --calibration content-free",
         )
     read = _checked(texts)
-
-    from affectscope.runs.template import require_template
-
-    require_template(config.template)
-
-    from affectscope.models import load_model
-    from affectscope.prompts import EmotionTask
-
-    lm = load_model(config.model, **config.load_options)
-    task = EmotionTask(lm, template=config.template, calibration=config.calibration)
+    lm, task = load_task(config)
     scores = task.score_texts(read)
     for warning in task.warnings:
         typer.echo(warning, err=True)

@@ -6,7 +6,7 @@ knows no model family; :class:`ModelAccess` tells it where a model's sites are.
 
 from affectscope.engine.access import ModelAccess, execution_device, has_heads, head_contribution
 from affectscope.engine.batching import Prompt, common_prefix_length, encode_all
-from affectscope.engine.budget import Budget, free_memory
+from affectscope.engine.budget import Budget, free_memory, is_out_of_memory
 from affectscope.engine.capture import States, capture
 from affectscope.engine.full_passes import score_full_passes
 from affectscope.engine.interventions import (
@@ -49,6 +49,7 @@ __all__ = [
     "has_heads",
     "head_contribution",
     "intervene",
+    "is_out_of_memory",
     "score_full_passes",
     "start_of",
 ]

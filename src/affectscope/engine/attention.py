@@ -13,7 +13,7 @@ which is the ordinary attention of the whole sequence, restricted to the chain's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +51,7 @@ class Branches:
     """Tokens in a chain."""
     layers_seen: set[int] = field(default_factory=set)
     """The layers whose attention has asked for its past."""
-    _masks: dict[int | None, Tensor | None] = field(default_factory=dict)
+    _masks: dict[tuple[int | None, torch.device], Tensor | None] = field(default_factory=dict)
 
     def past(self, layer: int, device: torch.device) -> KeysValues:
         """Keys and values of a layer that some chain may see, then zeros for a chain's own."""
@@ -69,10 +69,11 @@ class Branches:
             window: A token sees so many tokens, itself included; None for all earlier ones.
             device: Where the mask is wanted.
         """
-        if window not in self._masks:
-            self._masks[window] = self._build_mask(window)
-        mask = self._masks[window]
-        return None if mask is None else mask.to(device)
+        key = (window, device)
+        if key not in self._masks:
+            mask = self._build_mask(window)
+            self._masks[key] = None if mask is None else mask.to(device)
+        return self._masks[key]
 
     def _build_mask(self, window: int | None) -> Tensor | None:
         n_past = torch.tensor(self.n_past)[:, None, None]
@@ -121,16 +122,7 @@ def branch_attention(
     Raises:
         ModelError: The module hands on something that changes attention and is not known here.
     """
-    unknown = [
-        name for name, given in others.items() if name not in _HARMLESS and given is not None
-    ]
-    if unknown:
-        raise ModelError(
-            f"attention of {type(module).__name__} uses {', '.join(unknown)}, "
-            "which the sweep does not know",
-            expected="scaling, a sliding window or a soft cap",
-            remedy="use full passes for this model",
-        )
+    _refuse_unknown(module, others)
     n_prompts, n_heads, n_rows, d_head = query.shape
     n_kv, chain = key.shape[1], branches.chain
     keys, values = branches.past(int(module.layer_idx), query.device)  # type: ignore[arg-type]
@@ -161,6 +153,19 @@ def branch_attention(
     else:
         out += own_weights @ own_values
     return out.view(n_prompts, n_heads, n_rows, -1).transpose(1, 2), None
+
+
+def _refuse_unknown(module: nn.Module, others: Mapping[str, Any]) -> None:
+    unknown = [
+        name for name, given in others.items() if name not in _HARMLESS and given is not None
+    ]
+    if unknown:
+        raise ModelError(
+            f"attention of {type(module).__name__} uses {', '.join(unknown)}, "
+            "which the sweep does not know",
+            expected="scaling, a sliding window or a soft cap",
+            remedy="use full passes for this model",
+        )
 
 
 def _chain_scores(queries: Tensor, keys: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from affectscope.engine import (
     Sweep,
     capture,
     encode_all,
+    has_heads,
     intervene,
 )
 from affectscope.errors import PromptError, SelfCheckError
@@ -89,6 +90,20 @@ class LanguageModel:
     def d_model(self) -> int:
         """Width of the residual stream."""
         return self.reader.access.d_model
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites of every block: :data:`SITES`, and those before a post-norm where it has one.
+
+        Heads are sites too, ``head_out[h]``; :attr:`n_heads` counts them.
+        """
+        return tuple(self.reader.access.sites)
+
+    @property
+    def n_heads(self) -> int:
+        """How many heads of a block can be read and edited; 0 where its weights are quantised."""
+        access = self.reader.access
+        return access.n_heads if has_heads(access) else 0
 
     @property
     def context_length(self) -> int | None:

@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from affectscope.engine import is_out_of_memory
 from affectscope.errors import DiskFullError, ModelError, ModelFileError
 from affectscope.models.disk import write_error
 from affectscope.models.folder_checks import broken_file, read_json
@@ -148,7 +149,7 @@ def _load_error(error: Exception, folder: Path, scratch: Path | None) -> ModelEr
             f"the model in {folder} needs a package that is not installed: {reason}",
             remedy="install it, or use the model's unquantised weights",
         )
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return ModelError(f"the model in {folder} does not fit into memory", remedy=MAKE_IT_FIT)
     if scratch is not None and isinstance(error, OSError | SafetensorError):
         written = write_error(error, scratch)
