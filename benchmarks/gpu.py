@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.job import Job, patching_job, spread
-from benchmarks.measure import OURS, Comparison, compare
+from benchmarks.job import Job, patching_job
+from benchmarks.measure import Comparison, compare, parts_of
 from benchmarks.model import LLAMA_3_1_8B, ModelSource
 from benchmarks.texts import Texts
 
@@ -42,16 +42,7 @@ def random_model_table(
     """
     n_layers = source.config.num_hidden_layers
     job = patching_job(texts.prompts(16), texts.label_ids, n_layers=n_layers, n_targets=16)
-    everything = list(range(len(job.patches)))
-    some = spread(job, n_run, seed)
-    patches = {
-        OURS: everything,
-        "transformer_lens": some,
-        "nnsight": some,
-        "plain": some,
-        "kept_past": everything,
-        "paper": some[:: len(some) // 3],
-    }
+    patches = parts_of(job, n_run, seed)
     return job, compare(source, job, patches, rounds=rounds, one_at_a_time=True)
 
 

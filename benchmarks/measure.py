@@ -21,12 +21,31 @@ from benchmarks.arithmetic import (
     kept_past_operations,
     sweep_operations,
 )
-from benchmarks.job import Job
+from benchmarks.job import Job, spread
 from benchmarks.model import ModelSource
 from benchmarks.processes import ToolProcess, say
 from benchmarks.tools import NAMES, PACKAGES
 
 OURS = "affectscope"
+
+
+def parts_of(job: Job, n_run: int, seed: int) -> dict[str, list[int]]:
+    """For each tool, which of a job's patches it does: all, or a seeded choice for the slow ones.
+
+    Args:
+        job: The whole job.
+        n_run: How many patches the full-pass tools run; a multiple of three.
+        seed: Fixes which.
+    """
+    everything, some = list(range(len(job.patches))), spread(job, n_run, seed)
+    return {
+        OURS: everything,
+        "transformer_lens": some,
+        "nnsight": some,
+        "plain": some,
+        "kept_past": everything,
+        "paper": some[:: len(some) // 3],
+    }
 
 
 @dataclass(frozen=True)

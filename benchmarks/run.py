@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from benchmarks.growth import (
 )
 from benchmarks.job import Job, patching_job, spread
 from benchmarks.machine import describe_machine
-from benchmarks.measure import OURS, compare
+from benchmarks.measure import OURS, compare, parts_of
 from benchmarks.model import ModelSource
 from benchmarks.processes import say
 from benchmarks.rounding import rounding
@@ -44,19 +44,36 @@ class Extent:
     """How much is measured."""
 
     rounds: int
+    prompts: int
+    """Prompts of the main table."""
     n_run: int
     """Interventions a prompt that the slow tools run; a multiple of three."""
+    by_template: tuple[tuple[str, int, int], ...]
+    """More jobs for the two libraries: a template of the paper, prompts, interventions a prompt."""
     interventions: tuple[int, ...]
     items: tuple[int, ...]
     lengths: dict[int, int]
     """Items at each length."""
 
 
-FULL = Extent(2, 12, (84, 504, 2000), (100, 700, 1000, 6600), {50: 16, 200: 16, 1000: 4})
-QUICK = Extent(1, 6, (84, 504), (100, 400), {50: 8, 200: 8})
-
-PROMPTS = (("joy_sadness_0", 504), ("shots_12", 84), ("shots_12", 504))
-"""More jobs for the peers: a template of the paper, and interventions a prompt."""
+FULL = Extent(
+    rounds=2,
+    prompts=64,
+    n_run=6,
+    by_template=(("joy_sadness_0", 64, 504), ("shots_12", 16, 84), ("shots_12", 16, 504)),
+    interventions=(84, 504, 2000),
+    items=(100, 700, 1000, 6600),
+    lengths={50: 16, 200: 16, 1000: 4},
+)
+QUICK = Extent(
+    rounds=1,
+    prompts=16,
+    n_run=6,
+    by_template=(("joy_sadness_0", 16, 504),),
+    interventions=(84, 504),
+    items=(100, 400),
+    lengths={50: 8, 200: 8},
+)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -108,14 +125,17 @@ def main() -> None:
 def _sections(source: ModelSource, texts: Texts, extent: Extent) -> dict[str, Callable[[], Any]]:
     """What is measured, in order, by its name in the results."""
     n_layers = source.config.num_hidden_layers
-    job = patching_job(texts.prompts(16), texts.label_ids, n_layers=n_layers, n_targets=16)
-    some = spread(job, extent.n_run, SEED)
+    job = _patching(texts.prompts(extent.prompts), texts, n_layers)
+    few = _patching(texts.prompts(16), texts, n_layers)
     seeded = {"n_run": extent.n_run, "seed": SEED}
     return {
-        "rounding": lambda: [asdict(row) for row in rounding(source, job.only(some))],
-        "cpu": lambda: _all_tools(source, job, some, extent.rounds),
+        "rounding": lambda: [
+            asdict(row) for row in rounding(source, few.only(spread(few, extent.n_run, SEED)))
+        ],
+        "cpu": lambda: _all_tools(source, job, extent),
         "by_template": lambda: [
-            _peers(source, texts, template, count, extent.rounds) for template, count in PROMPTS
+            _peers(source, texts, template, n_prompts, n_patches)
+            for template, n_prompts, n_patches in extent.by_template
         ],
         "by_interventions": lambda: as_rows(
             by_interventions(source, texts, extent.interventions, **seeded)
@@ -126,36 +146,31 @@ def _sections(source: ModelSource, texts: Texts, extent: Extent) -> dict[str, Ca
     }
 
 
-def _all_tools(source: ModelSource, job: Job, some: list[int], rounds: int) -> dict[str, Any]:
-    everything = list(range(len(job.patches)))
-    patches = {
-        OURS: everything,
-        "transformer_lens": some,
-        "nnsight": some,
-        "plain": some,
-        "kept_past": everything,
-        "paper": some[:: len(some) // 3],
-    }
-    measured = compare(source, job, patches, rounds=rounds)
+def _patching(
+    prompts: Sequence[Sequence[int]], texts: Texts, n_layers: int, n_patches: int | None = None
+) -> Job:
+    n = len(prompts)
+    return patching_job(
+        prompts, texts.label_ids, n_layers=n_layers, n_targets=n, n_patches=n_patches
+    )
+
+
+def _all_tools(source: ModelSource, job: Job, extent: Extent) -> dict[str, Any]:
+    measured = compare(source, job, parts_of(job, extent.n_run, SEED), rounds=extent.rounds)
     check_agreement(measured)
     return {**measured.to_json(), "job": _in_words(job)}
 
 
 def _peers(
-    source: ModelSource, texts: Texts, template: str, count: int, rounds: int
+    source: ModelSource, texts: Texts, template: str, n_prompts: int, n_patches: int
 ) -> dict[str, Any]:
     """The sweep and the two libraries on another template, or with more sources."""
-    say(f"template {template}, {count} interventions a prompt")
-    job = patching_job(
-        texts.prompts(16, template),
-        texts.label_ids,
-        n_layers=source.config.num_hidden_layers,
-        n_targets=16,
-        n_patches=count,
-    )
-    some = spread(job, 6, SEED)
-    patches = {OURS: list(range(count)), "transformer_lens": some, "nnsight": some}
-    measured = compare(source, job, patches, rounds=rounds)
+    say(f"template {template}, {n_patches} interventions a prompt")
+    prompts = texts.prompts(n_prompts, template)
+    job = _patching(prompts, texts, source.config.num_hidden_layers, n_patches)
+    parts = parts_of(job, 6, SEED)
+    libraries = (OURS, "transformer_lens", "nnsight")
+    measured = compare(source, job, {tool: parts[tool] for tool in libraries}, rounds=1)
     check_agreement(measured)
     return {**measured.to_json(), "template": template, "job": _in_words(job)}
 

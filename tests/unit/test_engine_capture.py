@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
 import reference
-from affectscope.engine.batching import common_prefix_length, longest_first, make_batch
+from affectscope.engine.batching import (
+    common_prefix_length,
+    first_batch,
+    longest_first,
+    make_batch,
+)
 from affectscope.errors import LayerError, PromptError
 from affectscope.vocabulary import SITES
 
@@ -97,3 +104,30 @@ def test_a_batch_is_padded_on_the_right_and_leaves_the_prefix_out():
 def test_longest_prompts_first_and_equal_ones_side_by_side():
     encoded = [(1, 2), (3,), (1, 2, 3), (4, 5), (1, 2)]
     assert longest_first(encoded) == [2, 0, 4, 3, 1]
+
+
+def every_cut(n):
+    if n == 0:
+        return [()]
+    return [(size, *rest) for size in range(1, n + 1) for rest in every_cut(n - size)]
+
+
+def test_prompts_are_cut_into_the_cheapest_batches():
+    """Against every way to cut them."""
+    rng = random.Random(0)
+    for _ in range(40):
+        lengths = sorted((rng.randint(1, 30) for _ in range(8)), reverse=True)
+        most, cost = rng.randint(1, 8), rng.choice([0, 5, 50])
+
+        def tokens(sizes, lengths=lengths, cost=cost):
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+            return sum(
+                cost + size * lengths[start] for start, size in zip(starts, sizes, strict=True)
+            )
+
+        ways = [sizes for sizes in every_cut(8) if max(sizes) <= most]
+        chosen, rest = [], list(lengths)
+        while rest:
+            chosen.append(first_batch(rest, most, cost))
+            rest = rest[chosen[-1] :]
+        assert tokens(chosen) == min(map(tokens, ways))

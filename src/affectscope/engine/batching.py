@@ -78,6 +78,34 @@ def longest_first(encoded: Sequence[Ids]) -> list[int]:
     return sorted(range(len(encoded)), key=lambda index: (-len(encoded[index]), encoded[index]))
 
 
+LOOK_AHEAD = 256
+"""Prompts that are looked at when batches are formed: enough for the next few."""
+
+
+def first_batch(lengths: Sequence[int], most: int, pass_tokens: int) -> int:
+    """How many prompts to read together, when all are to be read in as little time as can be.
+
+    A batch is padded to its longest prompt, and every pass costs something: of all ways to cut the
+    prompts into batches, the one with the fewest tokens, counted so, is taken.
+
+    Args:
+        lengths: Tokens of each prompt, longest first.
+        most: Prompts that fit into a batch.
+        pass_tokens: What a pass costs besides its tokens, in tokens.
+
+    Returns:
+        Size of the first batch.
+    """
+    n = len(lengths)
+    costs, sizes = [0] * (n + 1), [0] * n  # of the prompts from here to the end
+    for start in range(n - 1, -1, -1):
+        costs[start], sizes[start] = min(
+            (pass_tokens + size * lengths[start] + costs[start + size], size)
+            for size in range(1, min(most, n - start) + 1)
+        )
+    return sizes[0]
+
+
 def make_batch(encoded: Sequence[Ids], n_prefix: int, device: torch.device) -> Batch:
     """Pad prompts to the longest of them.
 

@@ -18,16 +18,23 @@ from transformers import DynamicCache
 
 from affectscope.engine.access import ModelAccess
 from affectscope.engine.attention import KeysValues
-from affectscope.engine.batching import Batch, Ids, common_prefix_length, make_batch
-from affectscope.engine.budget import Budget, evenly
+from affectscope.engine.batching import (
+    LOOK_AHEAD,
+    Batch,
+    Ids,
+    common_prefix_length,
+    first_batch,
+    make_batch,
+)
+from affectscope.engine.budget import Budget
 from affectscope.engine.memory import PassMemory
 from affectscope.engine.notes import BlockCall, at_columns, noting
 
-ALIKE = 0.8
-"""Prompts of at least so much of the longest one's length go into a pass with it."""
+CPU_PASS_TOKENS = 35
+"""A pass takes time whatever it holds: as much as so many more tokens of the default model."""
 
-ENOUGH_TOKENS = 256
-"""A pass of fewer tokens than these is worth filling with shorter prompts."""
+GPU_PASS_TOKENS = 1024
+"""The same for a GPU."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +130,10 @@ class PromptReader:
         if self.plain:
             return 1
         longest = len(encoded[0])
-        own = [len(ids) - prefix.n_tokens for ids in encoded]
+        own = [len(ids) - prefix.n_tokens for ids in encoded[:LOOK_AHEAD]]
         rows = self.budget.rows(self.access, tokens=own[0], keys=longest)
-        most = evenly(len(encoded), rows)
-        # shorter prompts would be padded to the first, once there are enough to be worth a pass
-        enough = -(-ENOUGH_TOKENS // own[0])
-        alike = sum(length >= ALIKE * own[0] for length in own[:most])
-        return min(most, max(enough, alike))
+        cost = CPU_PASS_TOKENS if self.access.device.type == "cpu" else GPU_PASS_TOKENS
+        return first_batch(own, rows, cost)
 
     @torch.no_grad()
     def read(self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int = 0) -> CleanPass:

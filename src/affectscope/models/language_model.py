@@ -205,7 +205,7 @@ class LanguageModel:
             label_ids=label_ids,
         )
 
-    def remembering(self, limit: int = 256 * 2**20) -> LanguageModel:
+    def remembering(self, limit: int = 2**30) -> LanguageModel:
         """The same model, keeping its clean passes from one call to the next.
 
         For work that asks about the same prompts again. A change of the model in between (its
