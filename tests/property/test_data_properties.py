@@ -13,7 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from affectscope.data import Corpus, grouped_folds
-from affectscope.data.duplicates import merge_duplicates, text_key
+from affectscope.data.duplicates import merge_groups, text_key
 from affectscope.data.table_file import parse_table
 
 seeds = st.integers(0, 2**32 - 1)
@@ -102,7 +102,7 @@ def test_folds_of_single_items_share_every_emotion_evenly(emotions, n_folds, see
 @given(st.lists(st.tuples(st.sampled_from("pqrstuvw"), st.sampled_from("ABCDEFGH")), min_size=1))
 def test_merged_groups_are_the_connected_components(pairs):
     groups, texts = (list(values) for values in zip(*pairs, strict=True))
-    merged = merge_duplicates(groups, texts)
+    merged = merge_groups(groups, list(map(text_key, texts)))
     rows = [ord(group) - ord("p") for group in groups]
     columns = [8 + ord(text) - ord("A") for text in texts]
     graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(16, 16))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from affectscope.data import Corpus, DroppedRows
-from affectscope.data.duplicates import merge_duplicates, text_key
+from affectscope.data.duplicates import merge_groups, text_key
 from affectscope.errors import DataError, UsageError
 
 
@@ -115,8 +115,8 @@ def test_same_text_but_for_case_punctuation_and_spacing(one, other, same):
 def test_groups_chain_through_shared_texts_whatever_the_order():
     groups = ["c", "b", "b", "a", "d"]
     texts = ["one", "one!", "two", "Two", "three"]
-    assert merge_duplicates(groups, texts) == ["a", "a", "a", "a", "d"]
-    assert merge_duplicates(groups[::-1], texts[::-1]) == ["d", "a", "a", "a", "a"]
+    assert merge_groups(groups, list(map(text_key, texts))) == ["a", "a", "a", "a", "d"]
+    assert merge_groups(groups[::-1], list(map(text_key, texts[::-1]))) == ["d", "a", "a", "a", "a"]
 
 
 def test_items_that_cannot_be_used_are_among_the_dropped():

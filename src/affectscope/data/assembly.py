@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from affectscope.data.corpus import Corpus, DroppedRows
-from affectscope.data.duplicates import merge_duplicates
+from affectscope.data.near_duplicates import merge_near_duplicates
 from affectscope.data.ratings import find_ratings, read_ratings
 from affectscope.data.table_file import Table
 from affectscope.errors import DataError, LabelError
@@ -63,7 +63,7 @@ def assemble(table: Table, layout: Format, *, name: str) -> Corpus:
         "item_id": item_ids,
         "text": used_texts,
         "emotion": [labels[row] for row in rows],
-        "group": merge_duplicates(_groups(table, layout, rows, item_ids), used_texts),
+        "group": merge_near_duplicates(_groups(table, layout, rows, item_ids), used_texts),
         **(read_ratings if layout.rated else find_ratings)(table, rows),
     }
     if "domain" in table.columns:

@@ -35,7 +35,9 @@ class Corpus:
 
     Columns: ``item_id`` (unique), ``text``, ``emotion``, ``group`` (an opaque key; items of one
     author, or with the same text, share it), then those of the 21 appraisals that the file has
-    (1 to 5, or NaN), then ``domain`` if the file has it.
+    (1 to 5, or NaN), then ``domain`` if the file has it. Appraisal minimal pairs also have
+    ``scenario``, ``version`` (1 is the base) and ``flipped``, the appraisal in which a version
+    differs from the base.
     """
     labels: tuple[str, ...]
     """The label set, in alphabetical order; it may hold labels that no item has."""
@@ -65,6 +67,11 @@ class Corpus:
     def groups(self) -> list[str]:
         """Group of every item."""
         return [str(group) for group in self.items["group"]]
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the items are versions of scenarios that differ in one appraisal."""
+        return {"scenario", "version", "flipped"} <= set(self.items.columns)
 
     def without(self, rows: Collection[int], reason: str) -> Corpus:
         """The corpus without some items, which are among its dropped rows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 
 
@@ -24,14 +24,12 @@ def text_key(text: str) -> str:
     return " ".join(words) or text.strip()
 
 
-def merge_duplicates(groups: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """Groups joined wherever they share a text, by union-find.
-
-    Without it a text could be in the training and in the test part of a split, under two authors.
+def merge_groups(groups: Sequence[str], clusters: Sequence[Hashable]) -> list[str]:
+    """Groups joined wherever they share a cluster, by union-find.
 
     Args:
         groups: Group of every item.
-        texts: Text of every item.
+        clusters: Cluster of every item, such as its text.
 
     Returns:
         The group of every item: the alphabetically first of the groups joined, whatever the order
@@ -45,8 +43,8 @@ def merge_duplicates(groups: Sequence[str], texts: Sequence[str]) -> list[str]:
             group = parent[group]
         return group
 
-    first_with_text: dict[str, str] = {}
-    for group, text in zip(groups, texts, strict=True):
-        one, other = root(group), root(first_with_text.setdefault(text_key(text), group))
+    first_in: dict[Hashable, str] = {}
+    for group, cluster in zip(groups, clusters, strict=True):
+        one, other = root(group), root(first_in.setdefault(cluster, group))
         parent[max(one, other)] = min(one, other)
     return [root(group) for group in groups]

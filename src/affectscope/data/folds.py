@@ -40,8 +40,8 @@ def grouped_folds(
             f"{len(emotions):,} emotions and {len(groups):,} groups were given",
             expected="one of each for every item",
         )
-    group_codes = _codes(groups)
-    n_groups = int(group_codes.max()) + 1 if len(groups) else 0
+    group_codes, counts = counts_by_group(emotions, groups)
+    n_groups = len(counts)
     if n_folds < 2 or n_groups < n_folds:
         raise NotPossibleError(
             f"{n_groups:,} group{'s' * (n_groups != 1)} of items cannot be split into "
@@ -50,31 +50,46 @@ def grouped_folds(
             remedy="use more items (a larger --limit), a corpus with more groups, or another "
             "number of folds (--folds)",
         )
-    emotion_codes = _codes(emotions)
-    counts = np.zeros((n_groups, int(emotion_codes.max()) + 1))  # [group, emotion]
+    return assign_groups(counts, np.ones(n_folds), seed)[group_codes]
+
+
+def counts_by_group(
+    emotions: Sequence[str], groups: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The number of every item's group, and how often each emotion is in each group.
+
+    Returns:
+        ``[item]`` and ``[group, emotion]``.
+    """
+    group_codes, emotion_codes = _codes(groups), _codes(emotions)
+    if not len(group_codes):
+        return group_codes, np.zeros((0, 0))
+    counts = np.zeros((int(group_codes.max()) + 1, int(emotion_codes.max()) + 1))
     np.add.at(counts, (group_codes, emotion_codes), 1)
-    return _assign(counts, n_folds, seed)[group_codes]
+    return group_codes, counts
 
 
 def _codes(values: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(np.asarray(values, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
-def _assign(counts: NDArray[np.float64], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every group.
+def assign_groups(
+    counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int
+) -> NDArray[np.int64]:
+    """The fold of every group, folds having shares of the items.
 
-    Putting a group with counts g into a fold that has n_c of emotion c adds, up to a constant,
-    ``2 * sum(g_c n_c / N_c)`` to the sum of squared deviations from even shares; the fold with the
-    least is taken.
+    Putting a group with counts g into a fold of share s that has n_c of emotion c adds, up to a
+    constant, ``2 * sum(g_c n_c / N_c) / s`` to the sum of squared deviations from the shares, in
+    units of the share; the fold with the least is taken.
     """
     shuffled = np.random.default_rng(seed).permutation(len(counts))
     order = shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]
     weights = 1 / counts.sum(axis=0)
-    filled = np.zeros((n_folds, counts.shape[1]))  # [fold, emotion]
+    filled = np.zeros((len(shares), counts.shape[1]))  # [fold, emotion]
     fold_of = np.empty(len(counts), dtype=np.int64)
     for group in order:
-        crowding = filled @ (weights * counts[group])
-        fold = np.lexsort((filled.sum(axis=1), crowding))[0]
+        crowding = filled @ (weights * counts[group]) / shares
+        fold = np.lexsort((filled.sum(axis=1) / shares, crowding))[0]
         filled[fold] += counts[group]
         fold_of[group] = fold
     return fold_of
