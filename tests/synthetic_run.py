@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectscope.vocabulary import EMOTIONS, SITES
+from affectscope.vocabulary import APPRAISAL_NAMES, EMOTIONS, SITES
 
 HOSTILE = ('<script>document.title="executed"</script>', '"><img src=x onerror=alert(1)>')
 """What must never be markup, wherever it is found."""
@@ -52,6 +52,11 @@ def infer_table(labels: Sequence[str] = EMOTIONS, *, calibrated: bool = True) ->
             for j, predicted in enumerate(labels):
                 add(f"confusion{suffix}", emotion, predicted, **estimate(shares[i, j], 40 + i))
     add("open_accuracy", **estimate(0.071, 700, 0.02))
+    add("bag_of_words", **estimate(0.244, 700, 0.03))
+    add("read_accuracy", **estimate(0.27, 120, 0.08))
+    add("reader_accuracy", **estimate(0.504, 120, 0.06))
+    add("plurality_accuracy", **estimate(0.578, 120, 0.07))
+    add("above_reader", value=-0.23, low=-0.33, high=-0.13, n=120)
     add("open_label_share", **estimate(0.62, 700, 0.03))
     for rank, token in enumerate((" sadness", " joy", "\n", " the", " I", " fear", "\x00", " It")):
         add("open_token", "", token, **estimate(0.4 / (rank + 1), 700, 0.02))
@@ -114,11 +119,53 @@ def patch_table(n_layers: int = 30, sites: Sequence[str] = SITES, span: int = 3)
     return pd.DataFrame(rows)
 
 
+def pairs_table() -> pd.DataFrame:
+    """The answer moves as predicted in 64 % of the pairs, in most when pleasantness changes."""
+    shares = {"": (0.64, 360), "pleasantness": (0.78, 120), "self_responsblt": (0.55, 80)}
+    rows = []
+    for flipped, (share, n) in shares.items():
+        for metric, value in (("moved", share), ("followed", share / 3), ("both_right", share / 4)):
+            rows.append({"metric": metric, "flipped": flipped, **estimate(value, n)})
+    return pd.DataFrame(rows)
+
+
+def human_table(labels: Sequence[str] = EMOTIONS) -> pd.DataFrame:
+    """Readers are right for half; the model's distances lie between theirs and the null."""
+    rows: list[dict[str, Any]] = []
+
+    def add(metric: str, emotion: str = "", predicted: str = "", appraisal: str = "", **numbers):
+        keys = {"emotion": emotion, "predicted": predicted, "appraisal": appraisal}
+        rows.append({"metric": metric, **keys, **numbers})
+
+    add("reader_accuracy", **estimate(0.504, 600))
+    add("plurality_accuracy", **estimate(0.578, 120))
+    shares = np.random.default_rng(1).dirichlet(np.full(len(labels), 0.3), len(labels))
+    shares = 0.5 * shares + 0.5 * np.eye(len(labels))
+    for i, emotion in enumerate(labels):
+        add("recall", emotion, **estimate(shares[i, i], 50))
+        add("predicted_share", "", emotion, **estimate(shares[:, i].mean(), 600))
+        for j, predicted in enumerate(labels):
+            add("confusion", emotion, predicted, **estimate(shares[i, j], 50))
+    for k, name in enumerate(APPRAISAL_NAMES):
+        add("r2", appraisal=name, **estimate(0.67 - 0.03 * k, 120))
+        add("reader_r2", appraisal=name, **estimate(0.5 - 0.024 * k, 600))
+    for name, value in (
+        ("js_model", 0.72),
+        ("js_answer", 0.81),
+        ("js_reader", 0.53),
+        ("js_null", 0.85),
+    ):
+        add(name, **estimate(value, 120))
+    return pd.DataFrame(rows)
+
+
 TABLES = {
     "infer": infer_table,
+    "pairs": pairs_table,
     "probe": probe_table,
     "ablate": ablate_table,
     "patch": patch_table,
+    "human": human_table,
 }
 
 
@@ -137,7 +184,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "config": {
             "model": "smollm2-135m",
             "data": "enVent_gen_Data.csv",
-            "experiments": ["infer", "probe", "ablate", "patch"],
+            "experiments": ["infer", "pairs", "probe", "ablate", "patch", "human"],
             "limit": 700,
             "seed": 0,
         },
@@ -200,9 +247,11 @@ def record(**changes: Any) -> dict[str, Any]:
         "timings": {"load": 9.2, "clean": 210.0, "infer": 0.4, "probe": 160.1, "patch": 95.0},
         "answers": {
             "infer": "The model names the author's emotion for 28.3% [25.0%, 31.6%] of items.",
+            "pairs": "The answer moves as predicted in 64.0% [60.0%, 68.0%] of 360 pairs.",
             "probe": "The emotion is read off best at resid_post, layer 29 [25, 29].",
             "ablate": "Zeroing attn_out changes the answer most at layer 21 [20, 22].",
             "patch": "Patching attn_out carries most at layer 21 [21, 22], for 52.0% of 200 pairs.",
+            "human": "One reader names the author's emotion for 50.4% [46.4%, 54.4%] of items.",
         },
         "warnings": [],
         "settings": {"patch": "200 pairs, windows of 3 layers, seed 0."},
@@ -211,7 +260,7 @@ def record(**changes: Any) -> dict[str, Any]:
 
 
 def write_run(folder: Path, tables: dict[str, pd.DataFrame] | None = None, **changes: Any) -> Path:
-    """Write a run folder: all four experiments unless ``tables`` says otherwise.
+    """Write a run folder: all experiments of ``TABLES`` unless ``tables`` says otherwise.
 
     Args:
         folder: Made by this call.

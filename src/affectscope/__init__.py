@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affectscope import analyses
-    from affectscope.data import Corpus, load_corpus
+    from affectscope.data import Corpus, Readers, load_corpus, load_readers
     from affectscope.engine import (
         Add,
         Edit,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         register_architecture,
     )
     from affectscope.prompts import EmotionTask
-    from affectscope.stats import Estimate
+    from affectscope.stats import Estimate, HumanReference, human_reference
     from affectscope.vocabulary import APPRAISALS, EMOTIONS, PRENORM_SITES, SITES, head_site
 
 __version__ = "0.1.0"
@@ -44,7 +44,9 @@ _HOMES = {
     "SITES": "vocabulary",
     "AffectscopeError": "errors",
     "Corpus": "data",
+    "Readers": "data",
     "load_corpus": "data",
+    "load_readers": "data",
     "Add": "engine",
     "Edit": "engine",
     "Intervention": "engine",
@@ -61,6 +63,8 @@ _HOMES = {
     "register_architecture": "models",
     "EmotionTask": "prompts",
     "Estimate": "stats",
+    "HumanReference": "stats",
+    "human_reference": "stats",
 }
 
 __all__ = [
@@ -75,19 +79,23 @@ __all__ = [
     "Edit",
     "EmotionTask",
     "Estimate",
+    "HumanReference",
     "Intervention",
     "LanguageModel",
     "Mean",
     "Noise",
     "ProjectOut",
+    "Readers",
     "Replace",
     "States",
     "Sweep",
     "Zero",
     "analyses",
     "head_site",
+    "human_reference",
     "load_corpus",
     "load_model",
+    "load_readers",
     "register_architecture",
 ]
 

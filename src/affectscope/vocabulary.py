@@ -119,7 +119,7 @@ AblationKind = Literal["zero", "noise"]
 
 ABLATION_KINDS: tuple[AblationKind, ...] = get_args(AblationKind)
 
-ExperimentName = Literal["infer", "probe", "ablate", "patch"]
+ExperimentName = Literal["infer", "pairs", "probe", "ablate", "patch", "human"]
 """An experiment that ``affectscope run`` can do."""
 
 EXPERIMENTS: tuple[ExperimentName, ...] = get_args(ExperimentName)

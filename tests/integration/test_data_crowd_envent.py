@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from sklearn.feature_extraction.text import CountVectorizer
 
 from affectscope.data import check_corpus, grouped_folds, load_corpus
 from affectscope.data.duplicates import text_key
@@ -62,12 +63,32 @@ def test_ratings_are_all_within_range(corpus):
     assert set(np.unique(ratings)) == {1.0, 2.0, 3.0, 4.0, 5.0}
 
 
-def test_groups_are_the_authors_joined_by_shared_texts(corpus, rows):
+def near_duplicate_pairs(texts):
+    """All pairs that share 0.7 of their runs of five characters, by a product of matrices."""
+    keys = [text_key(text) for text in texts]
+    runs = CountVectorizer(analyzer="char", ngram_range=(5, 5), binary=True, lowercase=False)
+    present = runs.fit_transform(keys).astype(np.float32)
+    sizes = np.asarray(present.sum(axis=1)).ravel()
+    found = []
+    for start in range(0, len(keys), 500):
+        common = (present[start : start + 500] @ present.T).tocoo()
+        one, other = common.row + start, common.col
+        overlap = common.data / (sizes[one] + sizes[other] - common.data)
+        found.append(np.column_stack([one, other])[(overlap >= 0.7 - 1e-6) & (one < other)])
+    return np.concatenate(found)
+
+
+def test_groups_are_the_authors_joined_by_texts_that_are_nearly_the_same(corpus, rows):
     _, author = np.unique([row["prolific_id"] for row in rows], return_inverse=True)
     _, text = np.unique([text_key(row["hidden_emo_text"]) for row in rows], return_inverse=True)
-    assert author.max() + 1 == 2379
-    n_nodes = author.max() + text.max() + 2
-    edges = (np.ones(len(rows)), (author, author.max() + 1 + text))
+    n_authors = author.max() + 1
+    assert n_authors == 2379
+    n_nodes = n_authors + text.max() + 1
+    alike = near_duplicate_pairs([row["hidden_emo_text"] for row in rows])
+    assert len(alike) > 20
+    rows_from = np.concatenate([author, author[alike[:, 0]]])
+    to = np.concatenate([n_authors + text, author[alike[:, 1]]])
+    edges = (np.ones(len(to)), (rows_from, to))
     n_groups, component = connected_components(coo_matrix(edges, shape=(n_nodes, n_nodes)))
     assert len(set(corpus.groups)) == n_groups < 2379
     assert len(set(zip(corpus.groups, component[author].tolist(), strict=True))) == n_groups

@@ -20,7 +20,7 @@ from commands import affectscope
 pytestmark = pytest.mark.integration
 
 OPTIONS = tuple("run --limit 78 --pairs 48 --seed 1 --folds 2".split())
-EXPERIMENTS = ("infer", "probe", "ablate", "patch")
+EXPERIMENTS = ("infer", "pairs", "probe", "ablate", "patch")
 
 
 def hashes(run: Path) -> dict[str, str]:

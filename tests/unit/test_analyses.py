@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,18 +155,24 @@ class TestAblate:
 
     def test_estimates_are_the_shares_of_the_observations(self, study):
         result = run(afa.Ablate(study))
-        seen = result.observations
-        for kind in ("zero", "noise"):
+        everything = result.observations
+        right = everything[everything.clean == everything.emotion]
+        assert 0 < len(right) < len(everything)
+        for (items, seen), kind in itertools.product(
+            {"all": everything, "right": right}.items(), ("zero", "noise")
+        ):
             lows = {}
             for layer in range(4):
                 here = seen[(seen.kind == kind) & (seen.site == "mlp_out") & (seen.layer == layer)]
-                where = {"kind": kind, "site": "mlp_out", "layer": layer}
+                where = {"kind": kind, "site": "mlp_out", "layer": layer, "items": items}
                 agreement = value_of(result.table, metric="agreement", **where)
                 accuracy = value_of(result.table, metric="accuracy", **where)
                 lows[layer] = (here.predicted == here.clean).mean()
+                assert agreement["n"] == len(here)
                 assert agreement["value"] == pytest.approx(lows[layer])
                 assert accuracy["value"] == pytest.approx((here.predicted == here.emotion).mean())
-            lowest = result.summary[f"ablate.{kind}.mlp_out.lowest_layer"]
+            suffix = "" if items == "all" else "_right"
+            lowest = result.summary[f"ablate.{kind}.mlp_out.lowest_layer{suffix}"]
             assert lowest.value == min(lows, key=lambda layer: lows[layer])
 
     def test_zeroing_the_last_residual_stream_forgets_the_text(self, study):
@@ -271,8 +279,9 @@ class TestProbe:
         emotions = ["joy" if v > np.median(value) else "fear" for v in value]
         corpus = corpus_of(texts, emotions)
         result = run(afa.Probe(afa.Study(lm, task, corpus), folds=4))
-        planted = value_of(result.table, metric="accuracy", site="attn_out", layer=2)["value"]
-        before = value_of(result.table, metric="accuracy", site="attn_out", layer=0)["value"]
+        where = {"metric": "accuracy", "site": "attn_out", "items": "all"}
+        planted = value_of(result.table, **where, layer=2)["value"]
+        before = value_of(result.table, **where, layer=0)["value"]
         assert planted > 0.9
         assert before < planted - 0.1
         assert result.summary["probe.attn_out.best_layer"].value == 2
@@ -283,6 +292,21 @@ class TestProbe:
             rates = (here.predicted == here.emotion).groupby(here["layer"]).mean()
             assert result.summary[f"probe.{site}.best_layer"].value == rates.idxmax()
             assert result.summary[f"probe.{site}.accuracy"].value == pytest.approx(rates.max())
+
+    def test_items_that_the_model_gets_right_are_a_set_of_their_own(self, study):
+        result = run(afa.Probe(study, folds=4))
+        right = study.clean.right
+        assert 0 < len(right) < len(study.corpus)
+        seen = result.observations[result.observations["item"].isin(right)]
+        for site in SITES:
+            here = seen[seen["site"] == site]
+            rates = (here.predicted == here.emotion).groupby(here["layer"]).mean()
+            where = {"metric": "accuracy", "site": site, "items": "right"}
+            for layer in range(4):
+                row = value_of(result.table, **where, layer=layer)
+                assert row["value"] == pytest.approx(rates[layer])
+                assert row["n"] == len(right)
+            assert result.summary[f"probe.{site}.best_layer_right"].value == rates.idxmax()
 
     def test_groups_stay_together(self, study):
         seen = run(afa.Probe(study, folds=4)).observations

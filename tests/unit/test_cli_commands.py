@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from affectscope.cli import health, main
+from affectscope.data import load_corpus
 from affectscope.errors import DiskFullError
 from affectscope.models.self_check import Check
 from affectscope.runs.config import RunConfig
@@ -179,6 +180,47 @@ def test_data_check_names_a_missing_column(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "text" in err
     assert "story" in err
+
+
+def test_data_check_follows_a_label_map(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\nIt rained.,happiness\nNo.,fear\nSo.,other\n")
+    assert main(["data", "check", str(path), "--label-map", "happiness=joy,other=-", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {label: n for label, n in found["labels"].items() if n} == {"fear": 1, "joy": 1}
+    assert [(each["count"], each["rows"]) for each in found["dropped"]] == [(1, [4])]
+
+
+def test_data_check_tells_personal_columns(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label,Age,phone\nIt rained.,joy,31,555\nNo.,fear,40,556\n")
+    assert main(["data", "check", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["personal"] == {"found": ["Age", "phone"], "kept": []}
+    assert "31" not in load_corpus(path).items.to_csv()
+
+
+READERS = (
+    "emotion,text_id,prolific_id,annotator_emotion,age,effort\n"
+    "joy,7,p1,joy,20,3\njoy,7,p2,relief,30,\nfear,8,p1,fear,20,1\nfear,8,p3,no-emotion,40,5\n"
+)
+
+
+def test_data_check_recognises_the_readers_file(tmp_path, capsys):
+    path = tmp_path / "readers.csv"
+    path.write_text(READERS)
+    assert main(["data", "check", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ratings"], found["texts"], found["readers"], found["own"]) == (4, 2, 2, 2)
+    assert found["emotions"] == {"fear": 1, "joy": 1, "neutral": 1, "relief": 1}
+    assert found["missing"] == {"effort": 1}
+    assert found["personal"] == {"found": ["prolific_id", "age"], "kept": []}
+    assert main(["data", "check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "ratings: 4, of 2 texts by 2 readers each" in out
+    assert "named in 2 ratings (50.0%)" in out
+    assert "1 of 21 appraisals, 1 values missing" not in out
+    assert "1 of 21 appraisals, 1 value missing" in out
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from affectscope.cli import main
 from affectscope.errors import ConfigError, ModelError, UsageError
 from affectscope.models import Check, load_model, load_pretrained
 from affectscope.runs.config import RunConfig, resolve_config
+from affectscope.runs.identity import Identity, differences
+from affectscope.vocabulary import EXPERIMENTS
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(config_fi
 def test_the_defaults_are_those_of_the_house():
     config = resolve_config({}, environment={})
     assert config.model == "smollm2-135m"
-    assert config.experiments == ("infer", "probe", "ablate", "patch")
+    assert config.experiments is None  # all that apply
     assert config.calibration == "batch"
     assert (config.limit, config.seed, config.pairs, config.span, config.folds) == (
         None,
@@ -83,8 +85,15 @@ WRONG = [
     ("max_memory", "cpu=20", "cpu=8GiB,0=20GiB"),
     ("max_memory", "", "cpu=8GiB,0=20GiB"),
     ("offload_folder", " ", "a folder"),
-    ("experiments", "", "infer, probe, ablate, patch"),
-    ("experiments", "infer,prob", "infer, probe, ablate, patch"),
+    ("experiments", "", ", ".join(EXPERIMENTS)),
+    ("experiments", "infer,prob", ", ".join(EXPERIMENTS)),
+    ("label_map", "joy", "LABEL=NAME"),
+    ("label_map", "", "LABEL=NAME"),
+    ("label_map", "=joy", "LABEL=NAME"),
+    ("label_map", "a=joy,A=fear", "LABEL=NAME"),
+    ("label_map", "gone.yaml", "YAML, JSON or CSV"),
+    ("split", "", "a split"),
+    ("readers", " ", "a file"),
     ("model", "", "name"),
     ("strict", "perhaps", "true or false"),
     ("encoding", "nope", "such as utf-8"),
@@ -317,3 +326,91 @@ def test_models_check_is_strict_when_asked(tiny_model, tokenizer, tmp_path, monk
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "failed its self-check: branched scores" in captured.err
+
+
+def test_a_label_map_is_the_same_however_it_is_given(config_file, tmp_path):
+    expected = {"happiness": "joy", "0": "fear", "no": "-"}
+    (tmp_path / "map.yaml").write_text("Happiness: Joy\n0: fear\nno:\n")
+    (tmp_path / "map.json").write_text('{"happiness": "joy", "0": "fear", "no": null}')
+    (tmp_path / "map.csv").write_text("label,name\nhappiness,joy\n0,fear\nno,\n")
+    for given in ("map.yaml", "map.json", "map.csv"):
+        config = resolve_config({"label_map": str(tmp_path / given)}, environment={})
+        assert config.label_map == expected, given
+    flags = {"label_map": "Happiness = joy, 0=fear,no=-,"}
+    config = resolve_config(flags, environment={})
+    assert config.label_map == expected
+    assert resolve_config({}, file=config_file(config.as_yaml()), environment={}) == config
+    environment = {"AFFECTSCOPE_LABEL_MAP": str(tmp_path / "map.csv")}
+    assert resolve_config({}, environment=environment).label_map == expected
+    file = config_file('label_map: {happiness: joy, 0: fear, "no": null}\n')
+    assert resolve_config({}, file=file, environment={}).label_map == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "- joy\n"),
+        ("a.yaml", "a: [joy]\n"),
+        ("a.yaml", "a: joy\na: fear\n"),
+        ("a.yaml", "a: [\n"),
+        ("a.json", '{"a": {"b": "c"}}'),
+        ("a.json", '{"a": "b", "a": "c"}'),
+        ("a.json", '[["a", "b"]]'),
+        ("a.json", "{"),
+        ("a.json", "[" * 100_000),
+        ("a.csv", "a,joy\n"),
+        ("a.csv", "label,name\na\n"),
+        ("a.csv", 'label,name\n"a,b\n'),
+        ("a.csv", "label,name\n"),
+        ("a.csv", ""),
+    ],
+)
+def test_a_file_that_is_no_label_map_is_wrong_usage(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(UsageError, match="label_map cannot be") as caught:
+        resolve_config({"label_map": str(path)}, environment={})
+    assert "LABEL=NAME" in caught.value.expected
+
+
+def test_readers_are_needed_for_what_compares_with_them():
+    with pytest.raises(UsageError, match="human, which needs readers") as caught:
+        resolve_config({"experiments": "human"}, environment={})
+    assert "--readers FILE" in caught.value.remedy
+    flags = {"experiments": "human", "readers": "enVent_val_Data.csv"}
+    assert resolve_config(flags, environment={}).readers == Path("enVent_val_Data.csv")
+
+
+def identity(**options):
+    hashes = {"model_sha256": "m", "corpus_sha256": "c", "readers_sha256": options.pop("sha", None)}
+    return Identity.of(RunConfig(**options), **hashes, device="cpu", dtype="float32")
+
+
+def test_labels_split_and_readers_make_another_run():
+    runs = [
+        identity(),
+        identity(label_map="a=b"),
+        identity(label_map="a=c"),
+        identity(split="test"),
+        identity(sha="r"),
+        identity(sha="s"),
+    ]
+    assert len({run.hash for run in runs}) == len(runs)
+    assert identity(label_map="a=b,c=d").hash == identity(label_map="c=d,a=b").hash
+    assert identity(readers="one.csv", sha="r").hash == identity(readers="two.csv", sha="r").hash
+
+
+def test_what_differs_between_runs_is_named():
+    old, new = identity(sha="r" * 64).content, identity(label_map="a=b").content
+    assert differences(old, new) == [
+        "--label-map: None -> {'a': 'b'}",
+        "the readers' file: rrrrrrrrrrrr -> None",
+    ]
+
+
+def test_a_run_of_an_earlier_version_is_the_same_run():
+    content = identity().content
+    before = {k: v for k, v in content.items() if k not in ("label_map", "split", "readers_sha256")}
+    assert Identity(before).hash == identity().hash
+    assert differences(before, content) == []
+    assert differences(before, identity(split="test").content) == ["--split: None -> test"]

@@ -49,6 +49,64 @@ def test_label_words_are_whole_words_in_any_case(events):
     assert found.examples == ("2", "7")
 
 
+def test_words_that_give_a_label_away_are_counted_apart(events):
+    found = check_corpus(events).giveaways
+    assert found.items == 3  # "Joyful and fearless" too
+    assert found.own_label == 2
+    assert found.by_label == {"fear": 2, "joy": 3}
+
+
+NEAR = (
+    "text,label\n"
+    "My brother took the car on Monday without asking me first,anger\n"  # line 2
+    "My brother took the car on Sunday without asking me first,joy\n"  # 3: near, another label
+    "my brother took the car on Monday - without asking me first!,anger\n"  # 4: alike
+    "We walked along the river until the lamps came on,joy\n"  # 5
+    "We walked along the river until the lamps went on,joy\n"  # 6: near
+    "Nobody had told me about the letter from the bank,anger\n"  # 7
+)
+
+
+def test_near_repeats_are_counted_without_mere_repeats(tmp_path):
+    path = tmp_path / "near.csv"
+    path.write_text(NEAR, encoding="utf-8")
+    corpus = load_corpus(path)
+    check = check_corpus(corpus)
+    assert check.duplicates.alike == 1
+    near = check.near_duplicates
+    assert (near.clusters, near.texts, near.conflicting) == (2, 2, 1)
+    assert near.examples == (("2", "3"), ("5", "6"))
+    assert check.groups == len(set(corpus.groups)) == 3
+    assert (
+        "2 beyond the first of 2 clusters (overlap of 0.7 or more), 1 cluster under"
+        in "\n".join(check.lines())
+    )
+    assert check.as_dict()["near_duplicates"]["examples"] == [["2", "3"], ["5", "6"]]
+
+
+def test_a_text_that_is_only_repeated_has_no_near_repeats(tmp_path):
+    path = tmp_path / "same.csv"
+    path.write_text("text,label\nIt rained.,a1\nit RAINED,b1\nNo.,b1\n", encoding="utf-8")
+    near = check_corpus(load_corpus(path)).near_duplicates
+    assert (near.clusters, near.texts, near.examples) == (0, 0, ())
+
+
+def test_personal_columns_are_told_and_not_kept(events):
+    check = check_corpus(events, columns=("text", "label", "who", "effort", "age", "e-mail"))
+    assert check.personal.found == ("age", "e-mail")
+    assert check.personal.kept == ()
+    assert "personal columns in the file: age, e-mail; none is kept" in check.lines()
+    values = check.as_dict()
+    assert values["personal"] == {"found": ["age", "e-mail"], "kept": []}
+    assert values == json.loads(json.dumps(values))
+
+
+def test_nothing_left_out_is_said(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\none,a1\ntwo,b1\n", encoding="utf-8")
+    assert check_corpus(load_corpus(path)).lines()[-1] == "left out: nothing"
+
+
 def test_label_of_several_words_is_found_whole(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(
@@ -82,7 +140,11 @@ def test_lines_tell_people_everything(events):
         "1 to 6 words, median 2",
         "1 identical to an earlier one; 2 when case",
         "1 text under different labels",
-        "in 2 items, their own label in 1 (fear 1, joy 2); for example item_id 2, 7",
+        "label words in the texts: in 2 items, their own label in 1 (fear 1, joy 2); for example "
+        "item_id 2, 7",
+        "close synonyms: in 3 items, their own label in 2 (fear 2, joy 3); for example item_id 2, "
+        "3, 7",
+        "nearly repeated texts: none (overlap of 0.7 or more)",
         "groups: 3, of up to 3 items",
         "1 of 21 appraisals, 1 value missing",
         "left out: 1 row: the text is empty (line 8)",
@@ -98,6 +160,7 @@ def test_lines_of_a_plain_corpus(tmp_path):
     assert "label words in the texts: none" in text
     assert "groups: 2, every item its own" in text
     assert "appraisal ratings: none" in text
+    assert "personal" not in text  # the file's columns are not known here
     assert "left out: 11 rows: the text is empty (line 4, 5, 6, " in text
     assert "12, 13, ...)" in text
 

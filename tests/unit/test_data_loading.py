@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from affectscope.data import NAMED_CORPORA, load_corpus
-from affectscope.errors import ColumnError, DataError
+from affectscope.data import NAMED_CORPORA, check_corpus, load_corpus
+from affectscope.errors import ColumnError, DataError, LabelError, UsageError
 
 
 @pytest.fixture
@@ -148,11 +148,66 @@ def test_word_like_no_corpus_is_given_no_suggestion():
     assert "did you mean" not in caught.value.remedy
 
 
-def test_crowd_envent_by_name_explains_where_to_get_it():
-    with pytest.raises(DataError, match="does not come with affectscope") as caught:
-        load_corpus("crowd-envent")
-    assert "enVent_gen_Data.csv" in caught.value.expected
-    assert "10.1162/coli_a_00461" in caught.value.remedy
+@pytest.mark.parametrize(
+    ("name", "file"), [("crowd-envent", "enVent_gen_Data.csv"), ("isear", "isear.csv")]
+)
+def test_corpus_that_was_not_fetched_explains_where_to_get_it(name, file, tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFECTSCOPE_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match="has not been fetched") as caught:
+        load_corpus(name)
+    assert file in caught.value.expected
+    assert f"affectscope data get {name}" in caught.value.remedy
+
+
+def test_corpus_that_was_fetched_is_found_by_its_name(table, monkeypatch):
+    path = table("text,label\na,x\nb,y\n")
+    monkeypatch.setattr("affectscope.data.sources.corpus_file", {"isear": path}.get)
+    corpus = load_corpus("isear")
+    assert corpus.source == str(path)
+    assert corpus.labels == ("x", "y")
+
+
+def test_labels_are_mapped_and_left_out(table):
+    path = table("text,label\na,Happiness\nb,other\nc,FEAR\nd,1\ne,\nf,joy\n")
+    corpus = load_corpus(path, label_map={"happiness": "Joy", "Other": "-", 1: "fear"})
+    assert corpus.emotions == ["joy", "fear", "fear", "joy"]
+    assert corpus.labels == ("fear", "joy")
+    assert {d.reason: d.rows for d in corpus.dropped} == {
+        "the label map leaves the label out": (3,),
+        "the label is missing": (6,),
+    }
+
+
+def test_label_map_of_a_label_that_is_not_there_suggests(table):
+    path = table("text,label\na,happiness\nb,fear\n")
+    with pytest.raises(LabelError, match='has "happines", which is no label') as caught:
+        load_corpus(path, label_map={"happines": "joy"})
+    assert caught.value.expected.endswith("fear, happiness")
+    assert caught.value.remedy == 'did you mean "happiness"?'
+
+
+def test_label_map_that_leaves_one_label_says_so(table):
+    path = table("text,label\na,x\nb,y\n")
+    with pytest.raises(DataError, match=r"one label only.*when the label map is followed"):
+        load_corpus(path, label_map={"x": "y"})
+    with pytest.raises(UsageError, match="label map cannot be used"):
+        load_corpus(path, label_map={})
+
+
+def test_dash_is_a_label_like_any_other_without_a_map(table):
+    assert load_corpus(table("text,label\na,-\nb,y\n")).labels == ("-", "y")
+
+
+def test_split_of_a_file_is_refused(table):
+    for data in (table("text,label\na,x\nb,y\n"), "vignettes"):
+        with pytest.raises(UsageError, match="has no splits"):
+            load_corpus(data, split="train")
+
+
+def test_long_texts_in_large_files_load(table):
+    long = "word " * 1_900
+    rows = "".join(f'{{"text": "{long}{n}", "label": "{n % 2}"}}\n' for n in range(200))
+    assert len(load_corpus(table(rows, "a.jsonl"))) == 200
 
 
 @pytest.mark.parametrize("path", ["gone/data.csv", "data.csv", "~nobody-of-that-name/data.csv"])
@@ -184,3 +239,36 @@ def test_every_failure_names_the_way_out(table, tmp_path):
             load_corpus(bad)
         assert caught.value.expected
         assert caught.value.remedy
+
+
+def test_only_the_columns_asked_for_are_kept(table):
+    path = table("text,label,age,who\na,x,31,p\nb,y,,q\n")
+    assert not {"age", "who"} & set(load_corpus(path).items.columns)
+    items = load_corpus(path, keep_columns=("age",)).items
+    assert items["age"].tolist() == ["31", ""]
+    assert "who" not in items.columns
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "words"),
+    [
+        ("agee", ColumnError, 'has no column "agee"'),
+        ("text", UsageError, "cannot be kept under its name"),
+    ],
+)
+def test_a_column_that_cannot_be_kept_says_why(table, wanted, error, words):
+    with pytest.raises(error, match=words):
+        load_corpus(table("text,label,age\na,x,31\nb,y,40\n"), keep_columns=(wanted,))
+
+
+def test_rows_of_records_are_not_called_lines(table):
+    corpus = load_corpus(
+        table(
+            '[{"text": "a", "label": "x"}, {"text": "", "label": "y"}, '
+            '{"text": "b", "label": "y"}]',
+            "a.json",
+        )
+    )
+    (dropped,) = corpus.dropped
+    assert (dropped.unit, dropped.rows) == ("record", (2,))
+    assert any("(record 2)" in line for line in check_corpus(corpus).lines())

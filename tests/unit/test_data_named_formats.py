@@ -36,12 +36,15 @@ def crowd_rows():
 
 
 def vignette_rows():
+    """Six scenarios of two versions each, and one of one: every emotion once."""
     return [
         {
-            "id": f"v{n}",
+            "scenario": f"s{n // 2}",
+            "version": str(1 + n % 2),
             "emotion": emotion,
             "domain": "work",
-            "text": f"Something happened, number {n}.",
+            "text": f"Something happened, number {n}: {emotion * 3}.",
+            "flipped": "urgency" if n % 2 else "",
             **dict.fromkeys(APPRAISAL_NAMES, "3"),
         }
         for n, emotion in enumerate(EMOTIONS)
@@ -124,7 +127,7 @@ def options_named_in(remedy):
 
 
 @pytest.mark.parametrize(
-    ("rows", "groups"), [(crowd_rows, 2), (vignette_rows, 13)], ids=["crowd", "vignettes"]
+    ("rows", "groups"), [(crowd_rows, 2), (vignette_rows, 7)], ids=["crowd", "vignettes"]
 )
 def test_remedy_for_an_unknown_emotion_gives_the_files_own_labels(tmp_path, rows, groups):
     made = rows()
@@ -233,9 +236,10 @@ def test_vignette_file_by_path_has_the_house_labels_and_its_own_name(tmp_path):
     corpus = load_corpus(write(tmp_path / "mine.csv", vignette_rows()[:3]))
     assert corpus.name == "mine"
     assert corpus.labels == EMOTIONS
-    assert corpus.items["item_id"].tolist() == ["v0", "v1", "v2"]
+    assert corpus.items["item_id"].tolist() == ["s0.1", "s0.2", "s1.1"]
     assert corpus.items["domain"].tolist() == ["work"] * 3
-    assert len(set(corpus.groups)) == 3
+    first, second, third = corpus.groups
+    assert first == second != third  # the versions of a scenario stay together
 
 
 def test_vignette_file_can_be_grouped(tmp_path):
@@ -262,7 +266,7 @@ def test_embedded_vignettes_match_their_file():
     assert corpus.emotions == [row["emotion"] for row in rows]
     assert corpus.items["pleasantness"].tolist() == [float(row["pleasantness"]) for row in rows]
     assert corpus.dropped == ()
-    assert len(set(corpus.groups)) == len(corpus) >= 156
+    assert len(set(corpus.groups)) <= len({row["scenario"] for row in rows})
     assert set(corpus.emotions) == set(EMOTIONS)
 
 

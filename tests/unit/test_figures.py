@@ -26,8 +26,10 @@ from affectscope.errors import DiskFullError, RunError
 from affectscope.figures import (
     FIGURES,
     ablate_charts,
+    human_charts,
     infer_charts,
     infer_figures,
+    pairs_charts,
     patch_charts,
     patch_figures,
     probe_charts,
@@ -92,6 +94,7 @@ def test_every_experiment_has_its_figures(tables):
     assert set(FIGURES) == set(EXPERIMENTS)
     assert set(infer_charts(tables["infer"])) == {
         "infer_accuracy",
+        "infer_readers",
         "infer_recall",
         "infer_predicted",
         "infer_open_vocabulary",
@@ -110,6 +113,14 @@ def test_every_experiment_has_its_figures(tables):
         "patch_outcomes",
         "patch_recovered",
     }
+    assert set(pairs_charts(tables["pairs"])) == {"pairs_moved"}
+    assert set(human_charts(tables["human"])) == {
+        "human_accuracy",
+        "human_recall",
+        "human_appraisals",
+        "human_distance",
+        "human_confusion",
+    }
 
 
 def assert_readable(name: str, svg: ElementTree.Element) -> None:
@@ -120,8 +131,9 @@ def assert_readable(name: str, svg: ElementTree.Element) -> None:
     ]
     assert min(sizes) >= 10, name
     written = texts(svg)
-    assert any(word in " ".join(written) for word in ("share of", "emotion of the author")), name
-    if "infer" not in name:
+    titles = ("share of", "emotion of the author", "Jensen-Shannon distance")
+    assert any(word in " ".join(written) for word in titles), name
+    if not name.startswith(("infer", "human", "pairs")):
         assert "layer (from 0)" in written, name
 
 

@@ -103,9 +103,11 @@ def test_the_parts_are_there_in_order(page):
         "What was asked",
         "The answers",
         "Does the model name the author's emotion?",
+        "Within a pair, does the answer move as the changed appraisal predicts?",
         "Where can the emotion be read off?",
         "Which activations does the answer need?",
         "Which activations carry the answer over?",
+        "How does the model compare with people who read the same texts?",
         "Label tokens",
         "The corpus",
         "How to reproduce",
@@ -339,9 +341,9 @@ def test_experiments_without_result_are_named(tmp_path):
         state="interrupted",
         answers={"infer": "An answer."},
     )
-    for name in ("probe", "ablate", "patch"):
+    for name in ("pairs", "probe", "ablate", "patch", "human"):
         assert f"results/{name}.parquet is not there" in page.text
-    assert page.text.count("No answer yet.") == 3
+    assert page.text.count("No answer yet.") == 5
 
 
 def test_figures_that_are_not_drawn_are_named(tmp_path):

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from affectscope import atomic
+from affectscope.data import Readers, load_corpus
 from affectscope.errors import DataError, DiskFullError, RunBusyError, RunFolderError, UsageError
 from affectscope.runs import start
 from affectscope.runs.config import RunConfig
 from affectscope.runs.folder import RunFolder
+from affectscope.runs.prepare import prepare
 from affectscope.runs.progress import RunProgress
 from affectscope.runs.record import RunRecord
 from affectscope.runs.units import UnitFolder
@@ -305,3 +308,66 @@ def test_what_is_wrong_with_corpus_or_folder_is_said_before_the_libraries_load(
         check=True,
     )
     assert done.stdout == f"{error.__name__} []\n"
+
+
+def labelled(path: Path, rows: int = 40) -> Path:
+    labels = ["glad" if n % 4 else "other" for n in range(rows)]
+    lines = [f"Number {n} {'won' * n},{label},{n % 3}" for n, label in enumerate(labels)]
+    path.write_text("\n".join(["text,label,who", *lines]) + "\n")
+    return path
+
+
+def test_labels_are_mapped_and_another_map_is_another_run(go, tmp_path):
+    data = str(labelled(tmp_path / "a.csv"))
+    options = {"data": data, "experiments": "infer", "limit": None}
+    names = {"glad": "joy", "other": "fear"}
+    go(tmp_path / "run", label_map=names, **options)
+    record = RunFolder(tmp_path / "run").record
+    assert record.corpus["emotions"] == {"fear": 10, "joy": 30}
+    assert record.config["label_map"] == names
+    with pytest.raises(RunFolderError, match="--label-map") as caught:
+        go(tmp_path / "run", label_map={"glad": "joy", "other": "anger"}, **options)
+    assert "'fear'" in caught.value.message
+    assert "'anger'" in caught.value.message
+
+
+def test_split_is_handed_on(go, tmp_path):
+    with pytest.raises(UsageError, match="the split test was asked for"):
+        go(tmp_path / "run", data=str(labelled(tmp_path / "a.csv")), split="test")
+
+
+def test_readers_are_loaded_before_the_model_and_recorded(go, lm, tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="there is no file gone"):
+        go(tmp_path / "run", readers="gone.csv")
+    assert go.asked == []
+    told = {}
+    table = pd.DataFrame({"item_id": ["1", "1"], "author_emotion": "joy", "emotion": "joy"})
+    readers = Readers(table, 2, "here.csv", "f" * 64, "utf-8")
+
+    def load(path, *, label_map):
+        told.update(path=path, label_map=label_map)
+        return readers
+
+    def stop(prepared, _store):
+        assert prepared.readers is readers
+        raise DataError("enough is known")
+
+    monkeypatch.setattr("affectscope.runs.start.load_readers", load)
+    monkeypatch.setattr("affectscope.runs.prepare.Prepared.experiments", stop)
+    monkeypatch.setattr("affectscope.runs.folder.RunFolder.holds", lambda *_: False)
+    with pytest.raises(DataError, match="enough"):
+        go(tmp_path / "run", readers="here.csv")
+    assert told == {"path": Path("here.csv"), "label_map": None}
+    record = RunFolder(tmp_path / "run").record
+    assert record.identity_of["readers_sha256"] == "f" * 64
+    assert record.corpus["readers"]["n_items"] == 1
+    assert record.config["readers"] == "here.csv"
+
+
+def test_experiments_that_nobody_named_are_those_that_apply(lm, tmp_path, monkeypatch):
+    monkeypatch.setattr("affectscope.runs.prepare.load_model", lambda *_, **__: lm)
+    plain = load_corpus(labelled(tmp_path / "a.csv"))
+    prepared = prepare(RunConfig(), plain, print)
+    assert prepared.config.experiments == ("infer", "probe", "ablate", "patch")
+    named = prepare(RunConfig(experiments="probe"), plain, print)
+    assert named.config.experiments == ("probe",)

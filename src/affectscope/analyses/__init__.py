@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from affectscope.analyses.ablate import Ablate
+from affectscope.analyses.baselines import BagOfWords, bag_of_words
 from affectscope.analyses.experiment import (
     Experiment,
     MemoryStore,
@@ -16,21 +17,26 @@ from affectscope.analyses.experiment import (
     collect,
     finish_units,
 )
+from affectscope.analyses.human import Human
 from affectscope.analyses.infer import Infer
+from affectscope.analyses.pairs import Pairs
 from affectscope.analyses.patch import Patch
 from affectscope.analyses.probe import Probe
 from affectscope.analyses.study import CleanExperiment, Study
-from affectscope.data import Corpus
+from affectscope.data import Corpus, Readers
 from affectscope.models import LanguageModel
 from affectscope.prompts import EmotionTask
-from affectscope.vocabulary import ExperimentName
+from affectscope.vocabulary import EXPERIMENTS, ExperimentName
 
 __all__ = [
     "Ablate",
+    "BagOfWords",
     "CleanExperiment",
     "Experiment",
+    "Human",
     "Infer",
     "MemoryStore",
+    "Pairs",
     "Patch",
     "Probe",
     "Result",
@@ -39,17 +45,34 @@ __all__ = [
     "UnitOutput",
     "UnitStore",
     "ablate",
+    "applicable",
+    "bag_of_words",
     "build",
     "collect",
     "finish_units",
+    "human",
     "infer",
+    "pairs",
     "patch",
     "probe",
 ]
 
 
+def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[ExperimentName, ...]:
+    """The experiments that a run does when none is named: all that the data can answer.
+
+    ``pairs`` needs the versions of a scenario, ``human`` needs readers; the others need texts only.
+
+    Args:
+        corpus: The items.
+        readers: Their readers' ratings, if there are any.
+    """
+    has = {"pairs": corpus.has_pairs, "human": readers is not None}
+    return tuple(name for name in EXPERIMENTS if has.get(name, True))
+
+
 def build(
-    names: Sequence[ExperimentName],
+    names: Sequence[ExperimentName] | None,
     study: Study,
     *,
     pairs: int = 200,
@@ -60,36 +83,64 @@ def build(
     """The experiments of a run, in order, the clean passes first.
 
     Args:
-        names: Which experiments.
-        study: Model, task and corpus.
+        names: Which experiments; all that apply (:func:`applicable`) when None.
+        study: Model, task, corpus and readers.
         pairs: Patching pairs.
         span: Layers in a patching window.
         folds: Folds of the probes.
         ablate_items: Most items in the knock-outs; all when None.
+
+    Raises:
+        UsageError: ``human`` is asked for and the study has no readers.
     """
+    chosen = applicable(study.corpus, study.readers) if names is None else names
     makers: Mapping[ExperimentName, Callable[[], Experiment]] = {
         "infer": lambda: Infer(study),
+        "pairs": lambda: Pairs(study),
         "probe": lambda: Probe(study, folds=folds),
         "ablate": lambda: Ablate(study, items=ablate_items),
         "patch": lambda: Patch(study, pairs=pairs, span=span),
+        "human": lambda: Human(study),
     }
-    return [CleanExperiment(study), *(makers[name]() for name in makers if name in names)]
+    return [CleanExperiment(study), *(makers[name]() for name in EXPERIMENTS if name in chosen)]
 
 
-def _run(task: EmotionTask, corpus: Corpus, seed: int, make: Callable[..., Any]) -> Result:
+def _run(
+    task: EmotionTask,
+    corpus: Corpus,
+    seed: int,
+    make: Callable[..., Any],
+    readers: Readers | None = None,
+) -> Result:
     """Do one experiment in memory."""
     lm = task.lm
     assert isinstance(lm, LanguageModel)
-    study = Study(lm, task, corpus.without_texts(task.shot_texts), seed=seed)
+    used = corpus.without_texts(task.shot_texts)
+    study = Study(lm, task, used, seed=seed, readers=readers)
     experiment = make(study)
     for _ in finish_units(experiment, study.store):
         pass
     return collect(experiment, study.store)
 
 
-def infer(task: EmotionTask, corpus: Corpus, *, seed: int = 0) -> Result:
+def infer(
+    task: EmotionTask, corpus: Corpus, *, readers: Readers | None = None, seed: int = 0
+) -> Result:
     """Accuracy, confusion and free answers; see :mod:`affectscope.analyses.infer`."""
-    return _run(task, corpus, seed, Infer)
+    return _run(task, corpus, seed, Infer, readers)
+
+
+def human(task: EmotionTask, corpus: Corpus, readers: Readers, *, seed: int = 0) -> Result:
+    """Readers beside the model; see :mod:`affectscope.analyses.human`.
+
+    For what readers do by themselves, without a model: :func:`affectscope.human_reference`.
+    """
+    return _run(task, corpus, seed, Human, readers)
+
+
+def pairs(task: EmotionTask, corpus: Corpus, *, seed: int = 0) -> Result:
+    """Appraisal minimal pairs; see :mod:`affectscope.analyses.pairs`."""
+    return _run(task, corpus, seed, Pairs)
 
 
 def probe(task: EmotionTask, corpus: Corpus, *, folds: int = 5, seed: int = 0) -> Result:

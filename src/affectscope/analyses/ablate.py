@@ -10,10 +10,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.infer import percent
-from affectscope.analyses.layers import curves_by_layer, layer_table
+from affectscope.analyses.layers import ALL, RIGHT, curves_by_layer, item_sets, layer_table
 from affectscope.analyses.study import ITEMS, Study
 from affectscope.analyses.windows import require_count, window
 from affectscope.engine import Edit, Intervention, Noise, Zero
@@ -111,17 +112,41 @@ class Ablate(Experiment):
         )
 
     def result(self, observations: pd.DataFrame) -> Result:
-        """Agreement and accuracy by kind, layer and site; the layer where agreement is lowest."""
+        """Agreement and accuracy by kind, layer and site; the layer where agreement is lowest.
+
+        Over all items, and over those that the model gets right.
+        """
         observations = observations.assign(
             agrees=(observations["predicted"] == observations["clean"]).astype(float),
             correct=(observations["predicted"] == observations["emotion"]).astype(float),
         )
-        draws = self.study.bootstrap(np.arange(self.n_items))
         parts = []
         summary: dict[str, Estimate] = {}
-        sentences = []
+        for name, items in item_sets(self.study).items():
+            used = items[items < self.n_items]
+            if not len(used):
+                continue
+            rows, found = self._of_items(observations, used)
+            parts.append(rows.assign(items=name))
+            suffix = "" if name == ALL else f"_{name}"
+            summary |= {f"{key}{suffix}": estimate for key, estimate in found.items()}
+        table = pd.concat(parts, ignore_index=True)
+        order = ["metric", "items", "kind", "site", "layer", "span", "value", "low", "high", "n"]
+        observations = observations.drop(columns=["agrees", "correct"])
+        return Result(
+            self.name, table[order], observations, summary, self._answer(summary), ablate_charts
+        )
+
+    def _of_items(
+        self, observations: pd.DataFrame, items: NDArray[np.int64]
+    ) -> tuple[pd.DataFrame, dict[str, Estimate]]:
+        """Estimates over some items, and the summary of them."""
+        draws = self.study.bootstrap(items)
+        of_items = observations[observations["item"].isin(items)]
+        parts = []
+        summary: dict[str, Estimate] = {}
         for kind in ABLATION_KINDS:
-            here = observations[observations["kind"] == kind]
+            here = of_items[of_items["kind"] == kind]
             for metric, column in (("agreement", "agrees"), ("accuracy", "correct")):
                 curves = curves_by_layer(here, column, "item", draws)
                 parts.append(layer_table(curves, metric).assign(kind=kind, span=self.span))
@@ -132,16 +157,24 @@ class Ablate(Experiment):
                     summary[f"ablate.{kind}.{site}.lowest_layer"] = lowest
                     agreement = curve.estimates()[int(lowest.value)]
                     summary[f"ablate.{kind}.{site}.lowest_agreement"] = agreement
+        return pd.concat(parts, ignore_index=True), summary
+
+    def _answer(self, summary: dict[str, Estimate]) -> str:
+        sentences = []
+        for kind in ABLATION_KINDS:
             lowest = summary[f"ablate.{kind}.attn_out.lowest_layer"]
             agreement = summary[f"ablate.{kind}.attn_out.lowest_agreement"]
-            sentences.append(
+            sentence = (
                 f"{'Zeroing' if kind == 'zero' else 'Replacing by noise'} attn_out changes the "
                 f"answer most at layer {lowest.value:.0f} [{lowest.low:.0f}, {lowest.high:.0f}], "
-                f"where it stays the same for {percent(agreement)} of items."
+                f"where it stays the same for {percent(agreement)} of items"
             )
-        table = pd.concat(parts, ignore_index=True)
-        order = ["metric", "kind", "site", "layer", "span", "value", "low", "high", "n"]
-        observations = observations.drop(columns=["agrees", "correct"])
-        return Result(
-            self.name, table[order], observations, summary, " ".join(sentences), ablate_charts
-        )
+            right = summary.get(f"ablate.{kind}.attn_out.lowest_agreement_{RIGHT}")
+            if right is not None:
+                layer = summary[f"ablate.{kind}.attn_out.lowest_layer_{RIGHT}"]
+                sentence += (
+                    f" (of those that the model gets right, {percent(right)} at layer "
+                    f"{layer.value:.0f})"
+                )
+            sentences.append(f"{sentence}.")
+        return " ".join(sentences)

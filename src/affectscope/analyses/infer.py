@@ -1,7 +1,8 @@
 """Does the model name the author's emotion?
 
 In domain, the answer is the largest label score at the last position; in open vocabulary, the
-largest logit of all tokens (Tak et al. 2025). Accuracy is reported raw and calibrated.
+largest logit of all tokens (Tak et al. 2025). Accuracy is reported raw and calibrated, beside a bag
+of words trained on the same items and, where people read them, beside those readers.
 """
 
 from __future__ import annotations
@@ -10,16 +11,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectscope.analyses.baselines import bag_of_words
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.study import Study, estimate_rows
+from affectscope.errors import NotPossibleError
 from affectscope.figures import infer_charts
-from affectscope.stats import Estimate, GroupBootstrap, RatioDraws
+from affectscope.stats import Estimate, GroupBootstrap, RatioDraws, plurality_hits, reader_hits
 
 ACCURACIES = (
     *("accuracy_raw", "accuracy", "chance", "above_chance"),
     *("open_accuracy", "open_label_share"),
 )
 """What goes into the summary."""
+
+COMPARED = (
+    "bag_of_words",
+    "read_accuracy",
+    "reader_accuracy",
+    "plurality_accuracy",
+    "above_reader",
+)
+"""What else does, where there are enough items for a baseline, and readers."""
 
 OPEN_TOKENS = 15
 """How many of the most frequent free answers are listed."""
@@ -74,11 +86,14 @@ class Infer(Experiment):
         draws = self.study.bootstrap(observations["item"].to_numpy())
         parts = [
             self._accuracies(observations, draws),
+            *self._baseline(),
+            *self._beside_readers(observations),
             *self._confusions(observations, draws),
             self._open_tokens(observations, draws),
         ]
         table = pd.concat(parts, ignore_index=True)
-        summary = {f"infer.{metric}": _estimate(table, metric) for metric in ACCURACIES}
+        there = [metric for metric in COMPARED if metric in set(table["metric"])]
+        summary = {f"infer.{metric}": _estimate(table, metric) for metric in (*ACCURACIES, *there)}
         return Result(
             self.name, table, observations, summary, self._answer(summary, table), infer_charts
         )
@@ -101,12 +116,34 @@ class Infer(Experiment):
             *chance.estimates(),
             *(shares.columns([1]).minus(chance)).estimates(),
         ]
-        return pd.concat(
-            [
-                estimate_rows({"emotion": [""], "predicted": [""]}, [estimate], metric)
-                for metric, estimate in zip(names, estimates, strict=True)
-            ]
-        )
+        return _overall(dict(zip(names, estimates, strict=True)))
+
+    def _baseline(self) -> list[pd.DataFrame]:
+        """Word counts of the same items, out of fold; nothing where there are too few."""
+        try:
+            words = bag_of_words(self.study.corpus, seed=self.study.seed)
+        except NotPossibleError:
+            return []
+        return [_overall({"bag_of_words": words.accuracy})]
+
+    def _beside_readers(self, observations: pd.DataFrame) -> list[pd.DataFrame]:
+        """Model, one reader and the plurality of all, on the items that were read."""
+        read = self.study.read_items
+        if read is None:
+            return []
+        here = observations.set_index("item").loc[read.items]
+        emotion = here["emotion"].to_numpy(dtype=str)
+        columns = {
+            "read_accuracy": (here["predicted"].to_numpy() == emotion).astype(float),
+            "reader_accuracy": reader_hits(read, emotion).mean(axis=1),
+            "plurality_accuracy": plurality_hits(read, emotion),
+        }
+        shares = self.study.bootstrap(read.items).ratio(np.column_stack([*columns.values()]))
+        above = shares.columns([0]).minus(shares.columns([1])).estimates()
+        return [
+            _overall(dict(zip(columns, shares.estimates(), strict=True))),
+            _overall({"above_reader": above[0]}),
+        ]
 
     def _chance(self, observations: pd.DataFrame, draws: GroupBootstrap) -> RatioDraws:
         """The accuracy expected if the answers had nothing to do with the texts.
@@ -165,7 +202,32 @@ class Infer(Experiment):
             f"answers would score by chance ({percent(chance)}); without calibration "
             f"{percent(summary['infer.accuracy_raw'])}, when it says "
             f"“{favourite['predicted']}” for {favourite['value']:.0%} of them."
+            f"{_compared(summary)}"
         )
+
+
+def _overall(estimates: dict[str, Estimate]) -> pd.DataFrame:
+    """Rows of estimates over all items, by metric."""
+    keys = {"emotion": [""], "predicted": [""]}
+    return pd.concat([estimate_rows(keys, [each], metric) for metric, each in estimates.items()])
+
+
+def _compared(summary: dict[str, Estimate]) -> str:
+    """What words and people make of the same items, in sentences; empty where neither is known."""
+    said = ""
+    if "infer.bag_of_words" in summary:
+        said += (
+            " A bag of words, trained on the other items, gets "
+            f"{percent(summary['infer.bag_of_words'])}."
+        )
+    if "infer.reader_accuracy" in summary:
+        read = summary["infer.read_accuracy"]
+        said += (
+            f" Of the {read.n:,} items that people read too, the model names the emotion for "
+            f"{percent(read)}, one reader for {percent(summary['infer.reader_accuracy'])} and the "
+            f"plurality of the readers for {percent(summary['infer.plurality_accuracy'])}."
+        )
+    return said
 
 
 def _one_hot(said: pd.Series[str], labels: NDArray[np.str_]) -> NDArray[np.float64]:

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from affectscope.analyses.study import estimate_rows
+from affectscope.analyses.study import Study, estimate_rows
 from affectscope.stats import GroupBootstrap, RatioDraws
 from affectscope.vocabulary import SITES, Site
+
+ALL = "all"
+RIGHT = "right"
+"""Names of the sets of items, in the column ``items``."""
 
 
 def curves_by_layer(
@@ -42,6 +47,15 @@ def curves_by_layer(
         for site in SITES
         if (observations["site"] == site).any()
     }
+
+
+def item_sets(study: Study) -> dict[str, NDArray[np.int64]]:
+    """The sets of items that every result is given for: all, and those the model gets right.
+
+    Where the model gets none right there is only the first.
+    """
+    sets = {ALL: np.arange(len(study.corpus)), RIGHT: study.clean.right}
+    return {name: items for name, items in sets.items() if len(items)}
 
 
 def layer_table(curves: Mapping[Site, RatioDraws], metric: str) -> pd.DataFrame:

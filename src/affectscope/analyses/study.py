@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,13 +21,15 @@ from affectscope.analyses.experiment import (
     UnitStore,
     finish_units,
 )
-from affectscope.data import Corpus
+from affectscope.data import Corpus, Readers, ReadItems
 from affectscope.engine import free_memory
-from affectscope.errors import LabelError
+from affectscope.errors import LabelError, NotPossibleError
 from affectscope.models import LanguageModel
 from affectscope.prompts import EmotionTask, LabelOffsets
-from affectscope.stats import GroupBootstrap
+from affectscope.stats import GroupBootstrap, estimate_rows
 from affectscope.vocabulary import SITES, Site
+
+__all__ = ["ITEMS", "CleanExperiment", "CleanPasses", "Study", "estimate_rows"]
 
 ITEMS = 32
 """Items in a unit of work: some seconds. The same for all, so that they share clean passes."""
@@ -49,6 +49,7 @@ class Study:
         corpus: The items, already sampled.
         store: Where finished units are kept.
         seed: Seed of everything that is drawn.
+        readers: What people who read the items made of them, where they were read.
     """
 
     lm: LanguageModel
@@ -56,6 +57,7 @@ class Study:
     corpus: Corpus
     store: UnitStore = field(default_factory=MemoryStore)
     seed: int = 0
+    readers: Readers | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.corpus.emotions) - set(self.task.labels))
@@ -66,11 +68,24 @@ class Study:
                 expected=f"labels among {', '.join(self.task.labels)}",
                 remedy="make the task with labels=corpus.labels",
             )
+        self.read_items  # noqa: B018 - readers of another corpus are refused before any work
 
     @property
     def prompts(self) -> list[str]:
         """The prompt of every item."""
         return self.task.prompts(self.corpus.texts)
+
+    @cached_property
+    def read_items(self) -> ReadItems | None:
+        """What readers made of the items; None without readers, or when no item was read.
+
+        Raises:
+            DataError: These are the readers of another corpus.
+        """
+        try:
+            return None if self.readers is None else self.readers.of(self.corpus)
+        except NotPossibleError:
+            return None
 
     @cached_property
     def remembering_lm(self) -> LanguageModel:
@@ -202,6 +217,11 @@ class CleanPasses:
         index = {label: i for i, label in enumerate(self._study.task.labels)}
         return np.array([index[emotion] for emotion in self._study.corpus.emotions])
 
+    @cached_property
+    def right(self) -> NDArray[np.int64]:
+        """The items whose emotion the model names after calibration, ``[item]``."""
+        return np.flatnonzero(self.predicted == self.emotions)
+
     def activations(self, site: Site, layer: int) -> NDArray[np.float32]:
         """Activations at the last token, ``[item, d_model]``."""
         return np.concatenate(
@@ -223,22 +243,3 @@ class CleanPasses:
                     values = arrays[f"{site}.{layer}"][items[rows] - start]
                     chosen[torch.from_numpy(rows), layer, j] = torch.tensor(values)
         return chosen
-
-
-def estimate_rows(keys: Mapping[str, list[Any]], values: list[Any], metric: str) -> pd.DataFrame:
-    """Tidy rows of estimates that share a metric.
-
-    Args:
-        keys: Column name to one entry for each estimate.
-        values: The estimates.
-        metric: What they are estimates of.
-    """
-    return pd.DataFrame(
-        {"metric": metric, **keys}
-        | {
-            "value": [estimate.value for estimate in values],
-            "low": [estimate.low for estimate in values],
-            "high": [estimate.high for estimate in values],
-            "n": [estimate.n for estimate in values],
-        }
-    )

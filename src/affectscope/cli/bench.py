@@ -21,7 +21,7 @@ def bench(
     model: o.Model = None,
     revision: o.Revision = None,
     template: o.Template = None,
-    items: Annotated[int, typer.Option(metavar="N", min=2, max=160, help="Vignettes used.")] = 16,
+    items: Annotated[int, typer.Option(metavar="N", min=2, max=512, help="Vignettes used.")] = 16,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often it is timed.")] = 3,
     device: o.Device = None,
     device_map: o.DeviceMap = None,

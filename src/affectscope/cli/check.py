@@ -1,4 +1,4 @@
-"""``affectscope data check`` and ``affectscope models check``."""
+"""``affectscope models check``."""
 
 from __future__ import annotations
 
@@ -11,49 +11,12 @@ from affectscope.cli import options as o
 from affectscope.cli.output import print_columns, print_json
 from affectscope.cli.task import load_task
 
-data_app = typer.Typer(no_args_is_help=True)
 models_app = typer.Typer(no_args_is_help=True)
-
-
-@data_app.callback()
-def _data() -> None:
-    """Look at a corpus."""
 
 
 @models_app.callback()
 def _models() -> None:
     """Look at a model."""
-
-
-@data_app.command("check")
-def data_check(
-    context: typer.Context,
-    corpus: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A corpus.")],
-    *,
-    text_column: o.TextColumn = None,
-    label_column: o.LabelColumn = None,
-    group_column: o.GroupColumn = None,
-    encoding: o.Encoding = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Tell what is in a corpus and what is questionable about it."""
-    from affectscope.data import check_corpus, load_corpus
-    from affectscope.runs.config import resolve_config
-
-    config = resolve_config({**o.given_flags(context), "data": corpus})
-    check = check_corpus(
-        load_corpus(
-            config.data,
-            text_column=config.text_column,
-            label_column=config.label_column,
-            group_column=config.group_column,
-            encoding=config.encoding,
-        )
-    )
-    if as_json:
-        print_json(check.as_dict())
-    else:
-        typer.echo("\n".join(check.lines()))
 
 
 @models_app.command("check")

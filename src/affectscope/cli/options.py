@@ -39,9 +39,12 @@ def _default(value: Any) -> str:
 
 Model = Annotated[str | None, _option("model", "NAME")]
 Revision = Annotated[str | None, _option("revision", "REVISION")]
-Data = Annotated[str | None, _option("data", "NAME|FILE")]
+Data = Annotated[str | None, _option("data", "NAME|PATH|HUB-ID")]
 TextColumn = Annotated[str | None, _option("text_column", "COLUMN")]
 LabelColumn = Annotated[str | None, _option("label_column", "COLUMN")]
+LabelMap = Annotated[str | None, _option("label_map", "LABEL=NAME,...|FILE")]
+Split = Annotated[str | None, _option("split", "NAME")]
+Readers = Annotated[str | None, _option("readers", "FILE")]
 GroupColumn = Annotated[str | None, _option("group_column", "COLUMN")]
 Encoding = Annotated[str | None, _option("encoding", "NAME")]
 Template = Annotated[str | None, _option("template", "NAME")]

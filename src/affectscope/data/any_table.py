@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from affectscope.data.assembly import Format, assemble
+from affectscope.data.assembly import assemble
 from affectscope.data.columns import require_column, usual_column
 from affectscope.data.corpus import Corpus
+from affectscope.data.labels import Format
 from affectscope.data.table_file import Table
 
 

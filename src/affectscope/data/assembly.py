@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from affectscope.data.columns import require_column
 from affectscope.data.corpus import Corpus, DroppedRows
+from affectscope.data.labels import Format, label_set, read_labels, require_known_labels
 from affectscope.data.near_duplicates import merge_near_duplicates
 from affectscope.data.ratings import find_ratings, read_ratings
-from affectscope.data.table_file import Table
-from affectscope.errors import DataError, LabelError
+from affectscope.data.table_file import Table, Unit
+from affectscope.errors import DataError, UsageError
+from affectscope.label_map import LEFT_OUT
+
+__all__ = ["MAX_WORDS", "Format", "assemble", "dropped_rows"]
 
 MAX_WORDS = 2000
 """Longest text that is used, in words."""
 
 _SHOWN_ROWS = 10
-
-
-@dataclass(frozen=True)
-class Format:
-    """Which column of a table is what."""
-
-    text: str
-    """Column of the texts."""
-    label: str
-    """Column of the labels."""
-    item_id: str | None = None
-    """Column of the identifiers; the line number stands in where there is none."""
-    group: str | None = None
-    """Column whose equal values belong together; every item is its own group where none."""
-    labels: tuple[str, ...] | None = None
-    """The label set; whatever is found when None."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    """Labels called otherwise here."""
-    rated: bool = False
-    """Whether columns named like appraisals are sure to be ratings."""
 
 
 def assemble(table: Table, layout: Format, *, name: str) -> Corpus:
@@ -54,9 +38,10 @@ def assemble(table: Table, layout: Format, *, name: str) -> Corpus:
         LabelError: A label is outside the label set.
     """
     texts = table.values(layout.text)
-    labels = [_label(value, layout) for value in table.values(layout.label)]
-    rows, dropped = _usable_rows(table, texts, labels)
-    _check_labels(table, layout, rows, labels)
+    labels = read_labels(table, layout)
+    rows, dropped = _usable_rows(table, texts, labels, layout)
+    require_known_labels(table, layout, rows, labels)
+    _require_two_labels(table, layout, rows, labels)
     item_ids = _item_ids(table, layout, rows)
     used_texts = [texts[row] for row in rows]
     columns: dict[str, Sequence[str] | Sequence[float]] = {
@@ -69,10 +54,11 @@ def assemble(table: Table, layout: Format, *, name: str) -> Corpus:
     if "domain" in table.columns:
         domains = table.values("domain")
         columns["domain"] = [domains[row] for row in rows]
+    columns |= _kept_columns(table, rows, taken=columns)
     return Corpus(
         name=name,
         items=pd.DataFrame(columns),
-        labels=layout.labels or tuple(sorted({labels[row] for row in rows})),
+        labels=label_set(layout, {labels[row] for row in rows}, mapped=bool(table.label_map)),
         source=table.source,
         sha256=table.sha256,
         encoding=table.encoding,
@@ -80,25 +66,37 @@ def assemble(table: Table, layout: Format, *, name: str) -> Corpus:
     )
 
 
-def _label(value: str, layout: Format) -> str:
-    label = value.strip().lower()
-    return layout.renamed.get(label, label)
+def _kept_columns(
+    table: Table, rows: Sequence[int], taken: Collection[str]
+) -> dict[str, Sequence[str]]:
+    """The columns that were asked for by name, as text."""
+    kept: dict[str, Sequence[str]] = {}
+    for name in table.kept_columns:
+        require_column(table, name, "keep_columns")
+        if name in taken:
+            raise UsageError(
+                f"the column {name} of {table.source} cannot be kept under its name",
+                expected=f"another name than {', '.join(taken)}, which the corpus has itself",
+                remedy="rename the column in the file, or leave it out",
+            )
+        values = table.values(name)
+        kept[name] = [values[row] for row in rows]
+    return kept
 
 
 def _usable_rows(
-    table: Table, texts: Sequence[str], labels: Sequence[str]
+    table: Table, texts: Sequence[str], labels: Sequence[str], layout: Format
 ) -> tuple[list[int], tuple[DroppedRows, ...]]:
     rows: list[int] = []
     lines_dropped: dict[str, list[int]] = {}
     for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        reason = _reason_to_drop(text, label)
+        reason = _reason_to_drop(text, label, layout, mapped=bool(table.label_map))
         if reason is None:
             rows.append(row)
         else:
             lines_dropped.setdefault(reason, []).append(table.lines[row])
     dropped = tuple(
-        DroppedRows(reason, len(lines), tuple(lines[:_SHOWN_ROWS]))
-        for reason, lines in lines_dropped.items()
+        dropped_rows(reason, lines, table.unit) for reason, lines in lines_dropped.items()
     )
     if not rows:
         reasons = "; ".join(f"in {each.count:,} {each.reason}" for each in dropped)
@@ -110,43 +108,34 @@ def _usable_rows(
     return rows, dropped
 
 
-def _reason_to_drop(text: str, label: str) -> str | None:
+def dropped_rows(reason: str, lines: Sequence[int], unit: Unit = "line") -> DroppedRows:
+    """Rows that are left out for one reason, of which the first ten are named."""
+    return DroppedRows(reason, len(lines), tuple(lines[:_SHOWN_ROWS]), unit)
+
+
+def _reason_to_drop(text: str, label: str, layout: Format, *, mapped: bool) -> str | None:
     if not text.strip():
         return "the text is empty"
     if len(text.split()) > MAX_WORDS:
         return f"the text is longer than {MAX_WORDS:,} words"
     if not label:
         return "the label is missing"
-    return None
+    if label == LEFT_OUT and mapped:
+        return "the label map leaves the label out"
+    return layout.reason_to_drop(text) if layout.reason_to_drop else None
 
 
-def _check_labels(table: Table, layout: Format, rows: Sequence[int], labels: Sequence[str]) -> None:
-    if layout.labels is not None:
-        for row in rows:
-            if labels[row] not in layout.labels:
-                raise LabelError(
-                    f'{table.source}, line {table.lines[row]:,}: "{labels[row]}" is not one of the '
-                    f"{len(layout.labels)} emotions",
-                    expected=", ".join(layout.labels),
-                    remedy=_own_labels_remedy(layout),
-                )
+def _require_two_labels(
+    table: Table, layout: Format, rows: Sequence[int], labels: Sequence[str]
+) -> None:
     found = {labels[row] for row in rows}
     if len(found) < 2:
         raise DataError(
-            f'{table.source} has one label only: "{found.pop()}"',
+            f'{table.source} has one label only: "{found.pop()}"'
+            f"{' when the label map is followed' if table.label_map else ''}",
             expected="at least two different labels",
             remedy="check that the right column is named (--label-column)",
         )
-
-
-def _own_labels_remedy(layout: Format) -> str:
-    """What makes a file with a label set of ours one whose labels are its own."""
-    group = f" --group-column {layout.group}" if layout.group else ""
-    return (
-        f"correct the {layout.label}; or, to use the file's own labels, rename the column "
-        f"{layout.label} to own_label and give --text-column {layout.text} "
-        f"--label-column own_label{group}"
-    )
 
 
 def _item_ids(table: Table, layout: Format, rows: Sequence[int]) -> list[str]:
@@ -158,14 +147,14 @@ def _item_ids(table: Table, layout: Format, rows: Sequence[int]) -> list[str]:
         item_id, line = values[row].strip(), table.lines[row]
         if not item_id:
             raise DataError(
-                f"{table.source}, line {line:,}: {layout.item_id} is empty",
+                f"{table.where(row)}: {layout.item_id} is empty",
                 expected="an identifier for each text",
                 remedy=f"give the row a {layout.item_id} of its own",
             )
         if item_id in first_line:
             raise DataError(
-                f"{table.source}: {layout.item_id} {item_id} is on line "
-                f"{first_line[item_id]:,} and again on line {line:,}",
+                f"{table.source}: {layout.item_id} {item_id} is on {table.unit} "
+                f"{first_line[item_id]:,} and again on {table.unit} {line:,}",
                 expected="a different identifier for each text",
                 remedy="remove or renumber one of the two rows",
             )

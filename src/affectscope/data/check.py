@@ -5,54 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any
 
 from affectscope.data.corpus import Corpus, DroppedRows
-from affectscope.data.duplicates import text_key
+from affectscope.data.findings import (
+    Duplicates,
+    LabelWords,
+    NearDuplicates,
+    Spread,
+    find_duplicates,
+    find_giveaways,
+    find_near_duplicates,
+    find_plain_label_words,
+    spread,
+)
+from affectscope.data.personal import PersonalColumns, find_personal, personal_line
 from affectscope.vocabulary import APPRAISAL_NAMES
-
-_EXAMPLES = 3
 
 # Control characters that no text has on purpose, and the mark of a character that was lost.
 _ODD_CHARACTERS = re.compile("[\x01-\x08\x0e-\x1f\x7f-\x9f\ufffd]")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The smallest, middle and largest of some counts."""
-
-    min: int
-    median: float
-    max: int
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """Texts that are there more than once; the first of each is not counted."""
-
-    identical: int
-    """Items whose text is, character for character, that of an earlier item."""
-    alike: int
-    """Items whose text is that of an earlier item but for case, punctuation and spacing."""
-    conflicting: int
-    """Texts, among those alike, that come with different labels."""
-
-
-@dataclass(frozen=True)
-class LabelWords:
-    """Items whose text gives a label away by containing it as a word."""
-
-    items: int
-    """Items with any label in their text."""
-    own_label: int
-    """Items with their own label in their text."""
-    by_label: dict[str, int]
-    """Items with each label in their text; labels that occur nowhere are left out."""
-    examples: tuple[str, ...]
-    """``item_id`` of the first few."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +45,11 @@ class CorpusCheck:
     words: Spread
     """Words a text."""
     duplicates: Duplicates
+    near_duplicates: NearDuplicates
     label_words: LabelWords
+    """Labels that are in the texts as they are."""
+    giveaways: LabelWords
+    """Labels that are in the texts as such, as a word derived from them, or as a close synonym."""
     groups: int
     """Groups of items that are never split."""
     group_sizes: Spread
@@ -81,12 +58,18 @@ class CorpusCheck:
     """Ratings there are for each appraisal that the corpus has."""
     odd_characters: int
     """Items with control or replacement characters: a sign of the wrong encoding."""
+    personal: PersonalColumns | None
+    """Columns that describe persons; None when the file's columns are not known."""
     dropped: tuple[DroppedRows, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON values."""
         values = asdict(self)
-        values["label_words"]["examples"] = list(self.label_words.examples)
+        for name in ("label_words", "giveaways"):
+            values[name]["examples"] = list(values[name]["examples"])
+        values["near_duplicates"]["examples"] = [list(e) for e in self.near_duplicates.examples]
+        if self.personal:
+            values["personal"] = {key: list(found) for key, found in values["personal"].items()}
         values["dropped"] = [
             {"reason": each.reason, "count": each.count, "rows": list(each.rows)}
             for each in self.dropped
@@ -105,10 +88,15 @@ class CorpusCheck:
             f"repeated texts: {self.duplicates.identical:,} identical to an earlier one; "
             f"{self.duplicates.alike:,} when case, punctuation and spacing are ignored; "
             f"{_number(self.duplicates.conflicting, 'text')} under different labels",
-            self._label_words_line(),
+            self._near_duplicates_line(),
+            _label_words_line("label words in the texts", self.label_words),
+            _label_words_line(
+                "label words, words derived from them and close synonyms", self.giveaways
+            ),
             self._groups_line(),
             self._ratings_line(),
-            *(_dropped_line(each) for each in self.dropped),
+            *([personal_line(self.personal)] if self.personal else []),
+            *([_dropped_line(each) for each in self.dropped] or ["left out: nothing"]),
         ]
 
     def _encoding_line(self) -> str:
@@ -122,14 +110,16 @@ class CorpusCheck:
                 line += " (try --encoding cp1252, in which they are quotation marks and dashes)"
         return line
 
-    def _label_words_line(self) -> str:
-        found = self.label_words
-        if not found.items:
-            return "label words in the texts: none"
-        by_label = ", ".join(f"{label} {n:,}" for label, n in found.by_label.items())
+    def _near_duplicates_line(self) -> str:
+        near = self.near_duplicates
+        if not near.clusters:
+            return f"nearly repeated texts: none (overlap of {near.threshold:g} or more)"
+        examples = ", ".join(f"{one} and {other}" for one, other in near.examples)
         return (
-            f"label words in the texts: in {_number(found.items, 'item')}, their own label in "
-            f"{found.own_label:,} ({by_label}); for example item_id {', '.join(found.examples)}"
+            f"nearly repeated texts: {near.texts:,} beyond the first of "
+            f"{_number(near.clusters, 'cluster')} (overlap of {near.threshold:g} or more), "
+            f"{_number(near.conflicting, 'cluster')} under different labels; for example item_id "
+            f"{examples}"
         )
 
     def _groups_line(self) -> str:
@@ -137,7 +127,7 @@ class CorpusCheck:
             return f"groups: {self.groups:,}, every item its own"
         return (
             f"groups: {self.groups:,}, of up to {self.group_sizes.max:,} items (those of one "
-            "author or with the same text are kept together)"
+            "author or scenario, or with nearly the same text, are kept together)"
         )
 
     def _ratings_line(self) -> str:
@@ -150,11 +140,12 @@ class CorpusCheck:
         )
 
 
-def check_corpus(corpus: Corpus) -> CorpusCheck:
+def check_corpus(corpus: Corpus, *, columns: Sequence[str] | None = None) -> CorpusCheck:
     """Describe a corpus: labels, lengths, repeats, label words in the texts, groups, dropped rows.
 
     Args:
         corpus: A corpus as loaded.
+        columns: The columns of its file, to tell those that describe persons.
     """
     counts = Counter(corpus.emotions)
     rated = [name for name in APPRAISAL_NAMES if name in corpus.items]
@@ -167,54 +158,30 @@ def check_corpus(corpus: Corpus) -> CorpusCheck:
         rows=len(corpus) + sum(each.count for each in corpus.dropped),
         items=len(corpus),
         labels={label: counts[label] for label in corpus.labels},
-        words=_spread(len(text.split()) for text in corpus.texts),
-        duplicates=_duplicates(corpus),
-        label_words=_label_words(corpus),
+        words=spread(len(text.split()) for text in corpus.texts),
+        duplicates=find_duplicates(corpus),
+        near_duplicates=find_near_duplicates(corpus),
+        label_words=find_plain_label_words(corpus),
+        giveaways=find_giveaways(corpus),
         groups=len(sizes),
-        group_sizes=_spread(sizes.values()),
+        group_sizes=spread(sizes.values()),
         ratings={
             name: sum(not math.isnan(value) for value in corpus.items[name].tolist())
             for name in rated
         },
         odd_characters=sum(bool(_ODD_CHARACTERS.search(text)) for text in corpus.texts),
+        personal=None if columns is None else find_personal(columns, corpus.items.columns),
         dropped=corpus.dropped,
     )
 
 
-def _spread(counts: Iterable[int]) -> Spread:
-    values = list(counts)
-    return Spread(min(values), median(values), max(values))
-
-
-def _duplicates(corpus: Corpus) -> Duplicates:
-    labels_of: dict[str, set[str]] = {}
-    for text, emotion in zip(corpus.texts, corpus.emotions, strict=True):
-        labels_of.setdefault(text_key(text), set()).add(emotion)
-    return Duplicates(
-        identical=len(corpus) - len(set(corpus.texts)),
-        alike=len(corpus) - len(labels_of),
-        conflicting=sum(len(labels) > 1 for labels in labels_of.values()),
-    )
-
-
-def _label_words(corpus: Corpus) -> LabelWords:
-    # Longest first, so that "joy" does not hide a label such as "joy and pride".
-    longest_first = sorted(corpus.labels, key=len, reverse=True)
-    pattern = re.compile(
-        rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE
-    )
-    found = [{word.lower() for word in pattern.findall(text)} for text in corpus.texts]
-    by_label = Counter(label for labels in found for label in labels)
-    examples = [
-        str(item_id)
-        for item_id, labels in zip(corpus.items["item_id"], found, strict=True)
-        if labels
-    ]
-    return LabelWords(
-        items=len(examples),
-        own_label=sum(e in labels for e, labels in zip(corpus.emotions, found, strict=True)),
-        by_label={label: by_label[label] for label in corpus.labels if by_label[label]},
-        examples=tuple(examples[:_EXAMPLES]),
+def _label_words_line(what: str, found: LabelWords) -> str:
+    if not found.items:
+        return f"{what}: none"
+    by_label = ", ".join(f"{label} {n:,}" for label, n in found.by_label.items())
+    return (
+        f"{what}: in {_number(found.items, 'item')}, their own label in "
+        f"{found.own_label:,} ({by_label}); for example item_id {', '.join(found.examples)}"
     )
 
 
@@ -222,7 +189,7 @@ def _dropped_line(dropped: DroppedRows) -> str:
     where = ""
     if dropped.rows:
         more = ", ..." if dropped.count > len(dropped.rows) else ""
-        where = f" (line {', '.join(map(str, dropped.rows))}{more})"
+        where = f" ({dropped.unit} {', '.join(map(str, dropped.rows))}{more})"
     return f"left out: {_number(dropped.count, 'row')}: {dropped.reason}{where}"
 
 

@@ -28,6 +28,13 @@ def require_column(table: Table, name: str, option: str) -> str:
     """
     if name in table.columns:
         return name
+    if name in table.not_text:
+        raise ColumnError(
+            f'the column "{name}" of {table.source} holds {table.not_text[name]}',
+            expected="a column with one text, number or class in each record",
+            remedy=f"name another with {option} ({_listed(table)}), or write the file with one "
+            "value in each record",
+        )
     suggestion = nearest(name, table.columns)
     raise ColumnError(
         f'{table.source} has no column "{name}"',

@@ -21,7 +21,9 @@ class DroppedRows:
     count: int
     """How many."""
     rows: tuple[int, ...] = ()
-    """Lines of the file on which the first ten begin; none for rows left out of a sample."""
+    """Where the first ten are in the file; none for rows left out of a sample."""
+    unit: str = "line"
+    """What ``rows`` counts: lines of a text file, else its records or rows, from 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,9 @@ class Corpus:
         """A random part of the corpus in random order, with the emotions in proportion.
 
         Shares of the emotions are rounded by largest remainder, ties broken at random, so that
-        each is within one item of its exact share.
+        each is within one item of its exact share. Of minimal pairs whole scenarios are drawn, so
+        that versions stay beside their base, whose emotions differ; the last scenario is cut where
+        the limit asks for it.
 
         Args:
             limit: Number of items; all when None or when there are no more than that.
@@ -134,8 +138,18 @@ class Corpus:
                 remedy="give a larger --limit, or none to use the whole corpus",
             )
         usable = self.without_texts(exclude_texts)
-        chosen = _stratified(usable.items["emotion"].to_numpy(dtype=object), limit, seed)
+        if usable.has_pairs:
+            chosen = _by_scenario(usable.items, limit, seed)
+        else:
+            chosen = _stratified(usable.items["emotion"].to_numpy(dtype=object), limit, seed)
         return replace(usable, items=usable.items.iloc[chosen].reset_index(drop=True))
+
+
+def _by_scenario(items: pd.DataFrame, limit: int | None, seed: int) -> np.ndarray:
+    """Positions of whole scenarios in random order, each from its base on, up to the limit."""
+    order = np.random.default_rng(seed).permutation(items["scenario"].nunique())
+    place = order[pd.factorize(items["scenario"])[0]]
+    return np.lexsort((items["version"].to_numpy(), place))[:limit]
 
 
 def _stratified(emotions: np.ndarray, limit: int | None, seed: int) -> np.ndarray:

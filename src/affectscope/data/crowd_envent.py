@@ -8,9 +8,10 @@ gender, personality ...) is not read; the author's id becomes an opaque key.
 
 from __future__ import annotations
 
-from affectscope.data.assembly import Format, assemble
+from affectscope.data.assembly import assemble
 from affectscope.data.columns import require_column
 from affectscope.data.corpus import Corpus
+from affectscope.data.labels import Format
 from affectscope.data.table_file import Table
 from affectscope.errors import ColumnError, DataError
 from affectscope.vocabulary import EMOTIONS

@@ -65,11 +65,12 @@ def decode(raw: bytes, *, source: str, encoding: str | None = None) -> Decoded:
         if raw.startswith(signature):
             raise EncodingError(
                 f"{source} is {what}, not a text file",
-                expected="a CSV or TSV file",
+                expected="a CSV, TSV, JSONL or Parquet file",
                 remedy="save or export the table as CSV (UTF-8) and give that file",
             )
     decoded = _decode_as(raw, encoding, source) if encoding else _detect(raw, source)
     _refuse_nul(decoded.text, source)
+    _refuse_half_characters(decoded, source)
     return Decoded(decoded.text.removeprefix("\ufeff"), decoded.encoding)
 
 
@@ -143,7 +144,19 @@ def _refuse_nul(text: str, source: str) -> None:
         raise EncodingError(
             f"{source} is not a text file: it holds a NUL byte (line "
             f"{text.count(chr(10), 0, where) + 1:,})",
-            expected="a CSV or TSV file",
+            expected="a CSV, TSV, JSONL or Parquet file",
             remedy="give the table as text; if it is UTF-16 without a byte order mark, name the "
             "encoding with --encoding utf-16-le or utf-16-be",
         )
+
+
+def _refuse_half_characters(decoded: Decoded, source: str) -> None:
+    """Refuse lone surrogates, which some encodings (UTF-7) let through and nothing can write."""
+    try:
+        decoded.text.encode()
+    except UnicodeEncodeError as error:
+        raise EncodingError(
+            f"{source} holds half of a character when read as {decoded.encoding}",
+            expected="text",
+            remedy="name the right encoding with --encoding, or save the file as UTF-8",
+        ) from error

@@ -7,10 +7,10 @@ that label. It is meant for finding leaks in a corpus, not for measuring emotion
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
-STEMS: Mapping[str, tuple[str, ...]] = {
+STEMS: Mapping[str, Sequence[str]] = {
     "anger": (
         "anger angered angr enrag* furious* fury infuriat* irritat* annoy* outrag* resent* livid "
         "exasperat* indignan* indignat* wrath* irate"
@@ -40,7 +40,9 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "surprise": (
         "surpris* astonish* astound* amaz* stun stunned stunning startl* flabbergast* unexpected*"
     ).split(),
-    "trust": "trust trusted trusting trusts trustworth* distrust* mistrust* faith confiden*".split(),
+    "trust": (
+        "trust trusted trusting trusts trustworth* distrust* mistrust* faith confiden*"
+    ).split(),
 }
 """For each of the 13 labels, words and beginnings of words (with ``*``)."""
 

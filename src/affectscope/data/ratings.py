@@ -48,8 +48,7 @@ def _column(table: Table, name: str, rows: Sequence[int]) -> list[float]:
         rating = _rating(values[row])
         if rating is None:
             raise DataError(
-                f'{table.source}, line {table.lines[row]:,}: "{values[row]}" is not a rating of '
-                f"{name}",
+                f'{table.where(row)}: "{values[row]}" is not a rating of {name}',
                 expected="a number from 1 to 5, or nothing",
                 remedy="correct the value, or remove the column",
             )

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from affectscope.data.folds import assign_groups, counts_by_group
 from affectscope.errors import DataError, NotPossibleError
@@ -78,6 +77,8 @@ def paper_split(
     Raises:
         NotPossibleError: One of the parts would be empty.
     """
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - it takes a second
+
     try:
         _, test = train_test_split(np.arange(n_items), test_size=test_share, random_state=seed)
     except ValueError as error:
@@ -89,4 +90,3 @@ def paper_split(
     part = np.zeros(n_items, dtype=np.int64)
     part[test] = 1
     return part
-

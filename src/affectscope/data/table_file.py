@@ -9,19 +9,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Literal, NoReturn
 
 from affectscope.data.encoding import decode
 from affectscope.errors import DataError
 
 _DELIMITERS = ",\t;|"
 
-_JSON = re.compile(r"""\s*(\{\s*["}]|\[\s*[\[{"\]])""")
-"""How a JSON object or list of objects, lists or texts begins; no header of a table does."""
+Unit = Literal["line", "record", "row"]
+"""What a record of a table is counted as: a file's line, or where there are none, its place."""
 
 _SHOWN_FILES = 5
 
@@ -37,16 +37,36 @@ class Table:
     records: tuple[tuple[str, ...], ...]
     """Records in file order, one value a column."""
     lines: tuple[int, ...]
-    """Line of the file on which each record begins; the header is line 1."""
+    """Line of the file on which each record begins (the header is line 1), or its place from 1."""
     encoding: str
     """Encoding that the file was read in."""
     sha256: str
     """Hash of the file's bytes."""
+    unit: Unit = "line"
+    """What ``lines`` counts."""
+    not_text: Mapping[str, str] = field(default_factory=dict)
+    """Columns that cannot be used, and what they hold, such as ``lists``."""
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    """What the user calls labels of this table, in lower case; ``-`` leaves their texts out."""
+    kept_columns: tuple[str, ...] = ()
+    """Further columns that the user wants in the corpus."""
+
+    def where(self, row: int) -> str:
+        """Where a record is, for messages, such as ``events.csv, line 4``."""
+        return f"{self.source}, {self.unit} {self.lines[row]:,}"
 
     def values(self, column: str) -> list[str]:
         """The values of one column, in file order."""
         position = self.columns.index(column)
         return [record[position] for record in self.records]
+
+
+def in_home(path: Path) -> Path:
+    """The path with a leading ``~`` replaced, which no shell does in a configuration file."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody's home: then it is a name like any other
+        return path
 
 
 def read_file(path: Path) -> bytes:
@@ -62,12 +82,12 @@ def read_file(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise DataError(
             f"there is no file {path}",
-            expected="the path of a CSV or TSV file",
+            expected="the path of a CSV, TSV, JSONL or Parquet file",
             remedy=f"check the path; it was looked for at {path.absolute()}",
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path may not hold a NUL
         raise DataError(
-            f"{path} cannot be read: {error.strerror}",
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}",
             expected="a file that you may read",
             remedy="check the path, the file's permissions and the disk",
         ) from error
@@ -99,19 +119,18 @@ def parse_table(raw: bytes, *, source: str, encoding: str | None = None) -> Tabl
     Raises:
         EncodingError: The bytes are not text in that encoding.
         UsageError: There is no encoding of that name.
-        DataError: The file is empty or JSON, or a record does not have the header's fields.
+        DataError: The file is empty, or a record does not have the header's fields.
     """
     decoded = decode(raw, source=source, encoding=encoding)
-    _refuse_json(decoded.text, source)
     found = list(_records(decoded.text, _delimiter(decoded.text, source), source))
     if not found:
-        _refuse_incomplete(f"{source} is empty")
+        refuse_incomplete(f"{source} is empty")
     columns = _column_names(found[0][1], source)
     for line, record in found[1:]:
         if len(record) != len(columns):
             _refuse_ragged(source, line, len(record), len(columns), last=line == found[-1][0])
     if len(found) == 1:
-        _refuse_incomplete(f"{source} has a header and no rows")
+        refuse_incomplete(f"{source} has a header and no rows")
     return Table(
         source=source,
         columns=columns,
@@ -122,17 +141,12 @@ def parse_table(raw: bytes, *, source: str, encoding: str | None = None) -> Tabl
     )
 
 
-def _refuse_json(text: str, source: str) -> None:
-    if _JSON.match(text):
-        raise DataError(
-            f"{source} looks like JSON, which is not read",
-            expected="a CSV or TSV file: a header line and one line for each text",
-            remedy="save the table as CSV, for example with pandas: read_json(..., lines=True for "
-            "one object a line).to_csv(..., index=False)",
-        )
+def refuse_incomplete(problem: str) -> NoReturn:
+    """Refuse a file without content.
 
-
-def _refuse_incomplete(problem: str) -> None:
+    Raises:
+        DataError: Always.
+    """
     raise DataError(
         problem,
         expected="a header line and one line for each text",

@@ -100,9 +100,7 @@ def corpus_from_vignettes(
 def _with_item_ids(table: Table) -> Table:
     """The table with a column that names every version, after checking what makes pairs."""
     keys = list(zip(table.values("scenario"), table.values("version"), strict=True))
-    for line, (_, version), flipped in zip(
-        table.lines, keys, table.values("flipped"), strict=True
-    ):
+    for line, (_, version), flipped in zip(table.lines, keys, table.values("flipped"), strict=True):
         if not version.strip().isdecimal():
             raise DataError(
                 f'{table.source}, line {line:,}: "{version}" is not the number of a version',

@@ -12,7 +12,9 @@ import pandas as pd
 from affectscope.figures.ablate import ablate_charts, ablate_figures
 from affectscope.figures.export import save_figure
 from affectscope.figures.figure import Figure
+from affectscope.figures.human import human_charts, human_figures
 from affectscope.figures.infer import infer_charts, infer_figures
+from affectscope.figures.pairs import pairs_charts, pairs_figures
 from affectscope.figures.patch import patch_charts, patch_figures
 from affectscope.figures.probe import probe_charts, probe_figures
 from affectscope.vocabulary import ExperimentName
@@ -21,7 +23,9 @@ FIGURES: Mapping[ExperimentName, Callable[[pd.DataFrame], dict[str, Figure]]] = 
     "infer": infer_figures,
     "probe": probe_figures,
     "ablate": ablate_figures,
+    "pairs": pairs_figures,
     "patch": patch_figures,
+    "human": human_figures,
 }
 """What draws the table of estimates of each experiment."""
 
@@ -30,8 +34,12 @@ __all__ = [
     "Figure",
     "ablate_charts",
     "ablate_figures",
+    "human_charts",
+    "human_figures",
     "infer_charts",
     "infer_figures",
+    "pairs_charts",
+    "pairs_figures",
     "patch_charts",
     "patch_figures",
     "probe_charts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.figure import Figure, finished, need_columns
+from affectscope.figures.figure import Figure, finished, need_columns, of_all_items
 from affectscope.figures.layers import describe_extremes, layer_curves, layer_heatmap
 from affectscope.figures.spans import by_span
 from affectscope.vocabulary import ABLATION_KINDS, AblationKind
@@ -29,6 +29,7 @@ def ablate_figures(table: pd.DataFrame) -> dict[str, Figure]:
     For each kind of knock-out: agreement with the undisturbed answer, and accuracy.
     """
     need_columns(table, _COLUMNS, "ablate")
+    table = of_all_items(table)
     figures: dict[str, Figure] = {}
     for kind in ABLATION_KINDS:
         of_kind = table[table["kind"] == kind]

@@ -15,12 +15,13 @@ NUMBERED_LABELS_LIMIT = 16
 """With more labels than this the cells are too small for numbers."""
 
 
-def confusion_grid(rows: pd.DataFrame, labels: list[str]) -> Any:
-    """Author's emotion down, the model's across; a cell is its share of the author's items.
+def confusion_grid(rows: pd.DataFrame, labels: list[str], *, named_by: str = "the model") -> Any:
+    """Author's emotion down, the one named across; a cell is its share of the author's items.
 
     Args:
         rows: Columns emotion, predicted, value.
         labels: The label set, in the order of the axes.
+        named_by: Who names the emotions across.
     """
     shown = [visible(label) for label in labels]
     drawn = rows[["emotion", "predicted", "value"]].assign(
@@ -29,7 +30,7 @@ def confusion_grid(rows: pd.DataFrame, labels: list[str]) -> Any:
     across = alt.X(
         "predicted:N",
         sort=shown,
-        title="emotion named by the model",
+        title=f"emotion named by {named_by}",
         scale=alt.Scale(domain=shown),
         axis=alt.Axis(labelAngle=-90, labelLimit=80, labelOverlap="greedy", ticks=False),
     )

@@ -21,6 +21,7 @@ def dot_plot(
     x_title: str,
     series: Mapping[str, SeriesStyle] | None = None,
     reference: Reference | None = None,
+    number_format: str = ".0%",
 ) -> Any:
     """Values with intervals from zero, categories down the side.
 
@@ -30,6 +31,7 @@ def dot_plot(
         x_title: What the value is a share of.
         series: Style of each series, in order from top to bottom; one unnamed series when absent.
         reference: A level to compare with.
+        number_format: How the axis writes numbers.
     """
     styles = dict(series or {"": CALIBRATED})
     several = len(styles) > 1
@@ -56,7 +58,7 @@ def dot_plot(
             "value:Q",
             title=x_title,
             scale=alt.Scale(domain=[0, _upper_end(rows, reference)], nice=True),
-            axis=alt.Axis(format=".0%", tickCount=4),
+            axis=alt.Axis(format=number_format, tickCount=4),
         ),
         shape=alt.Shape(
             "series:N",

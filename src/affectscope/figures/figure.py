@@ -70,6 +70,11 @@ def need_columns(table: pd.DataFrame, columns: Collection[str], experiment: str)
         )
 
 
+def of_all_items(table: pd.DataFrame) -> pd.DataFrame:
+    """The estimates over all items, of a table that also has those over a part of them."""
+    return table[table["items"] == "all"] if "items" in table.columns else table
+
+
 def inline(rows: pd.DataFrame) -> alt.InlineData:
     """Rows as values inside the chart's specification, undefined numbers as null.
 

@@ -9,6 +9,7 @@ from affectscope.figures.confusion import NUMBERED_LABELS_LIMIT, confusion_grid
 from affectscope.figures.dots import dot_plot
 from affectscope.figures.figure import Figure, finished, need_columns, records
 from affectscope.figures.layers import Reference
+from affectscope.figures.readers import beside_readers
 from affectscope.figures.theme import AUTHORS, CALIBRATED, RAW
 from affectscope.figures.wording import percent, quoted_token, visible, with_interval
 
@@ -33,6 +34,7 @@ def infer_figures(table: pd.DataFrame) -> dict[str, Figure]:
     suffixes = _suffixes(table)
     figures = {
         "infer_accuracy": _accuracy(table, suffixes),
+        "infer_readers": beside_readers(table),
         "infer_recall": _recall(table, suffixes),
         "infer_predicted": _predicted(table, suffixes),
         "infer_open_vocabulary": _open_vocabulary(table),
@@ -69,6 +71,7 @@ def _same(table: pd.DataFrame, metric: str) -> bool:
 def _accuracy(table: pd.DataFrame, suffixes: dict[str, str]) -> Figure | None:
     names = {f"accuracy{suffix}": f"{series} scores" for series, suffix in suffixes.items()}
     names["open_accuracy"] = "free answer"
+    names["bag_of_words"] = "bag of words"
     rows = table[table["metric"].isin(names)]
     if rows.empty:
         return None
@@ -84,6 +87,11 @@ def _accuracy(table: pd.DataFrame, suffixes: dict[str, str]) -> Figure | None:
     if reference:
         text += f"; {reference.text}"
         rows = pd.concat([rows, table[table["metric"] == "chance"]])
+    words = (
+        " The bag of words is a naive Bayes classifier of word counts, trained on the other items."
+        if "bag of words" in order
+        else ""
+    )
     title = "How often the model names the author's emotion"
     drawn = table[table["metric"].isin(names)].assign(
         category=lambda t: t["metric"].map(names), series=""
@@ -99,6 +107,7 @@ def _accuracy(table: pd.DataFrame, suffixes: dict[str, str]) -> Figure | None:
             "line through it is the 95 % interval. Scores compare the label words only; the free "
             "answer is the model's first choice among all tokens of its vocabulary. The dashed "
             "line is chance: what the same answers would score if dealt to the texts at random."
+            f"{words}"
         ),
         alt_text=alt_text,
     )

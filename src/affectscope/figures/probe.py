@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.figure import Figure, finished, need_columns
+from affectscope.figures.figure import Figure, finished, need_columns, of_all_items
 from affectscope.figures.layers import (
     Reference,
     describe_extremes,
@@ -25,6 +25,7 @@ def probe_charts(table: pd.DataFrame) -> dict[str, alt.TopLevelMixin]:
 def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
     """The figures of a table of estimates of ``probe``, by file name."""
     need_columns(table, _COLUMNS, "probe")
+    table = of_all_items(table)
     rows = table[(table["metric"] == "accuracy") & (table["layer"] >= 0)]
     if rows.empty:
         return {}

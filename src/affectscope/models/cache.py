@@ -18,16 +18,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from affectscope.atomic import write_json
 from affectscope.errors import RunError
-from affectscope.models.disk import CACHE_VARIABLE, disk_full, write_error
+from affectscope.models.disk import disk_full, write_error
 from affectscope.models.hub import hub_snapshot, offline
 from affectscope.models.progress import Say
 from affectscope.models.weights import combined_sha256, file_sha256
+from affectscope.user_cache import CACHE_VARIABLE, cache_path
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -44,12 +44,6 @@ __all__ = [
 _SCHEMA_VERSION = 1
 _MANIFEST = "manifest.json"
 _VERIFIED = "verified.json"
-
-
-def cache_path() -> Path:
-    """Where the cache is: ``$AFFECTSCOPE_CACHE``, or this user's cache folder for affectscope."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("affectscope")
 
 
 def cache_folder() -> Path:

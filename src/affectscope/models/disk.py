@@ -10,8 +10,7 @@ from safetensors import SafetensorError
 
 from affectscope.atomic import is_disk_full
 from affectscope.errors import DiskFullError, ModelError
-
-CACHE_VARIABLE = "AFFECTSCOPE_CACHE"
+from affectscope.user_cache import CACHE_VARIABLE
 
 
 def disk_full(folder: Path, needed_bytes: int | None = None) -> DiskFullError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +26,7 @@ from affectscope.atomic import is_disk_full
 from affectscope.errors import ModelAccessError, ModelError, ModelNotFoundError
 from affectscope.models.disk import disk_full
 from affectscope.models.weights import weight_names
-
-OFFLINE_VARIABLE = "AFFECTSCOPE_OFFLINE"
+from affectscope.user_cache import OFFLINE_VARIABLE, no_network_wanted
 
 _DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 # The HTTP client's own base error is no OSError, and which client that is depends on the version
@@ -41,8 +39,7 @@ _HUB_ERRORS: tuple[type[Exception], ...] = (
 
 def offline() -> bool:
     """Whether the user wants no network (``AFFECTSCOPE_OFFLINE=1`` or ``HF_HUB_OFFLINE=1``)."""
-    wanted = os.environ.get(OFFLINE_VARIABLE, "").strip().lower()
-    return wanted in {"1", "true", "yes", "on"} or is_offline_mode()
+    return no_network_wanted() or is_offline_mode()
 
 
 def hub_snapshot(

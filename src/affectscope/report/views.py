@@ -23,6 +23,8 @@ UNDEFINED = "–"
 
 _ABOVE_CHANCE = " above_chance is accuracy minus chance, and negative below chance."
 
+_DISTANCES = " Rows js_... are Jensen-Shannon distances (0 equal, 1 nothing in common)."
+
 _SVG_SIZE = re.compile(rb'<svg\b[^>]*?\swidth="([\d.]+)"[^>]*?\sheight="([\d.]+)"')
 
 
@@ -72,7 +74,7 @@ def estimates_view(experiment: str, table: pd.DataFrame) -> TableView:
     """The estimates, interval in one column; a confusion table is too long for a page."""
     kept = table
     notes = ""
-    if experiment == "infer" and "metric" in table:
+    if experiment in ("infer", "human") and "metric" in table:
         kept = table[~table["metric"].isin(["confusion", "confusion_raw"])]
         notes = " The confusion tables are left out here."
         if "above_chance" in set(kept["metric"]):
@@ -92,6 +94,8 @@ def estimates_view(experiment: str, table: pd.DataFrame) -> TableView:
     ]
     columns = (*map(str, keys), "value", "95 % interval", "n")
     numeric = {k for k, name in enumerate(columns) if name in {"layer", "span", "n", "value"}}
+    if "js_model" in set(kept.get("metric", [])):
+        notes = _DISTANCES + notes
     return TableView(
         f"Estimates of {experiment}, as shares (1 = 100 %).{notes}",
         columns,

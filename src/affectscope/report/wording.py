@@ -30,6 +30,17 @@ EXPERIMENT_WORDS: dict[ExperimentName, ExperimentWords] = {
             "scores have the prompt's own preferences for some labels taken out."
         ),
     ),
+    "pairs": ExperimentWords(
+        title="Within a pair, does the answer move as the changed appraisal predicts?",
+        asks="whether, within a pair of texts that differ in one appraisal, its answer moves as "
+        "appraisal theory predicts",
+        method=(
+            "Versions of one scenario share their wording and differ in one appraisal that "
+            "matters, such as who caused the event, so that the emotion changes as appraisal "
+            "theory predicts. What is compared is the answer to two versions of a scenario, which "
+            "takes out what their shared wording suggests. The texts were written for this test."
+        ),
+    ),
     "probe": ExperimentWords(
         title="Where can the emotion be read off?",
         asks="where in the network the emotion can be read off its activations",
@@ -57,6 +68,16 @@ EXPERIMENT_WORDS: dict[ExperimentName, ExperimentWords] = {
             "activations of the source at the last token replace those of the target, in a window "
             "of layers around the one shown, and the model answers again: with the source's "
             "emotion, the target's, or neither. The pairs are the same at every layer and site."
+        ),
+    ),
+    "human": ExperimentWords(
+        title="How does the model compare with people who read the same texts?",
+        asks="how it compares with people who read the same texts",
+        method=(
+            "Several people read each text, without its emotion word, named the emotion they "
+            "thought the author had felt and rated the author's appraisals. They are scored "
+            "against the author as the model is, and the model's distribution over the labels is "
+            "compared with that of the text's readers. Only texts that were read count."
         ),
     ),
 }
@@ -93,6 +114,28 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Accuracy minus chance, with an interval of its own: negative where the model does worse "
         "than chance, not clearly different from it where the interval holds 0.",
     ),
+    (
+        "bag of words",
+        "A naive Bayes classifier of word counts (without English function words), trained on the "
+        "items of other groups: what the words alone give away.",
+    ),
+    (
+        "reader, plurality",
+        "A reader is a person who read the text. The plurality is the label that most of a text's "
+        "readers named; labels named equally often share the text in equal parts.",
+    ),
+    (
+        "r²",
+        "The squared Pearson correlation: the share of variance that a reader's rating and the "
+        "author's have in common.",
+    ),
+    (
+        "Jensen-Shannon distance",
+        "How far two distributions over the labels are apart: the square root of the "
+        "Jensen-Shannon divergence in bits, 0 when they are equal, 1 when they have no label in "
+        "common (Lin 1991; Endres and Schindelin 2003). Its p is the share of permutations, which "
+        "deal the readers' distributions to the texts at random, with as small a mean distance.",
+    ),
     ("span", "How many neighbouring layers are edited together, centred on the one named."),
     (
         "recovered",
@@ -118,6 +161,10 @@ REFERENCES: tuple[str, ...] = (
     "Zhou, H., Wan, X., Proleev, L., Mincu, D., Chen, J., Heller, K., Roy, S. (2024). Batch "
     "Calibration: Rethinking Calibration for In-Context Learning and Prompt Engineering. "
     "ICLR 2024. arXiv:2309.17249.",
+    "Lin, J. (1991). Divergence Measures Based on the Shannon Entropy. IEEE Transactions on "
+    "Information Theory 37(1).",
+    "Endres, D. M., Schindelin, J. E. (2003). A New Metric for Probability Distributions. IEEE "
+    "Transactions on Information Theory 49(7).",
     "Field, C. A., Welsh, A. H. (2007). Bootstrapping Clustered Data. Journal of the Royal "
     "Statistical Society, Series B 69(3).",
 )

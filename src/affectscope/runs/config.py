@@ -17,25 +17,21 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from affectscope.errors import ConfigError, UsageError
 from affectscope.memory_limits import MEMORY_LIMITS
+from affectscope.runs.config_sources import from_environment, from_file
 from affectscope.runs.option_types import (
     AT_LEAST_ONE,
     Allowed,
     Column,
     Count,
+    LabelMap,
     Switch,
     Whole,
     memory_limits,
-    named_folder,
-    nearest,
+    named_path,
     split_experiments,
     text_encoding,
 )
 from affectscope.vocabulary import CALIBRATIONS, EXPERIMENTS, Calibration, ExperimentName
-
-ENVIRONMENT_PREFIX = "AFFECTSCOPE_"
-
-NOT_OPTIONS = frozenset({"CACHE", "OFFLINE", "DEFAULT_MODEL_SOURCE", "SHARED", "DEBUG"})
-"""Names after the prefix that other parts of affectscope read."""
 
 _LOAD_OPTIONS = (
     "revision",
@@ -61,12 +57,20 @@ class RunConfig(BaseModel):
     """The model."""
     revision: Annotated[str | None, Allowed("a branch, tag or commit of the Hub")] = None
     """Revision of a Hub model."""
-    data: Annotated[str, Field(min_length=1), Allowed("a corpus name or a file")] = "vignettes"
+    data: Annotated[
+        str, Field(min_length=1), Allowed("a corpus name, a file, a folder, or a Hub data set")
+    ] = "vignettes"
     """The corpus."""
+    split: Annotated[
+        str | None, Field(min_length=1), Allowed("the name of a split; else its only one, or train")
+    ] = None
+    """Split of a Hugging Face data set."""
     text_column: Column = None
     """Column with the text."""
     label_column: Column = None
     """Column with the emotion."""
+    label_map: LabelMap = None
+    """What labels of the corpus are called; those called - are left out."""
     group_column: Column = None
     """Column that tells which items belong together, such as the author."""
     encoding: Annotated[
@@ -79,12 +83,14 @@ class RunConfig(BaseModel):
     """Prompt template."""
     calibration: Annotated[Calibration, Allowed(" or ".join(CALIBRATIONS))] = "batch"
     """How label scores are corrected for the prompt's own preferences."""
+    readers: Annotated[Path | None, BeforeValidator(named_path), Allowed("a file")] = None
+    """The readers' ratings of crowd-enVENT, to compare the model with."""
     experiments: Annotated[
-        tuple[ExperimentName, ...],
+        tuple[ExperimentName, ...] | None,
         BeforeValidator(split_experiments),
         Allowed(f"a comma list of {', '.join(EXPERIMENTS)}"),
-    ] = EXPERIMENTS
-    """Which experiments to do."""
+    ] = None
+    """Which experiments to do; all that apply when not given."""
     limit: Annotated[Count | None, Whole, AT_LEAST_ONE] = None
     """At most so many items, drawn by the seed."""
     seed: Annotated[int, Whole, Field(ge=0, lt=2**32), Allowed("a whole number, 0 to 2^32 - 1")] = 0
@@ -106,7 +112,7 @@ class RunConfig(BaseModel):
     max_memory: Annotated[str | None, BeforeValidator(memory_limits), Allowed(MEMORY_LIMITS)] = None
     """Most memory of each device for the spread model; a device not named holds nothing."""
     offload_folder: Annotated[
-        Path | None, BeforeValidator(named_folder), Allowed("a folder that is there")
+        Path | None, BeforeValidator(named_path), Allowed("a folder that is there")
     ] = None
     """Where a spread model writes weights that its files do not have in the form it needs."""
     dtype: Annotated[
@@ -120,7 +126,7 @@ class RunConfig(BaseModel):
         Allowed("auto, or a whole number, 1 or more"),
     ] = "auto"
     """Prompts that go through the model together."""
-    out: Annotated[Path | None, BeforeValidator(named_folder), Allowed("a folder")] = None
+    out: Annotated[Path | None, BeforeValidator(named_path), Allowed("a folder")] = None
     """Folder of the run; ``runs/MODEL-DATA`` when not given."""
     strict: Switch = False
     """Fail when the model does not pass the self-check, instead of taking the slow way."""
@@ -178,8 +184,10 @@ def resolve_config(
     """
     layers = [
         {key: (value, "the default") for key, value in (defaults or {}).items()},
-        _from_file(file) if file else {},
-        _from_environment(os.environ if environment is None else environment),
+        from_file(file, RunConfig.model_fields) if file else {},
+        from_environment(
+            os.environ if environment is None else environment, RunConfig.model_fields
+        ),
         {
             key: (value, f"--{key.replace('_', '-')}")
             for key, value in flags.items()
@@ -197,71 +205,6 @@ def resolve_config(
     return config
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
-    known = {f"{ENVIRONMENT_PREFIX}{key.upper()}": key for key in RunConfig.model_fields}
-    ignored = {f"{ENVIRONMENT_PREFIX}{name}" for name in NOT_OPTIONS}
-    found: dict[str, tuple[Any, str]] = {}
-    for name, value in environment.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in ignored or not value:
-            continue
-        if name not in known:
-            raise ConfigError(
-                f"the environment variable {name} (= {value!r}) is no option of affectscope",
-                expected=f"{ENVIRONMENT_PREFIX} and an option in capitals{nearest(name, known)}",
-                remedy=f"unset {name}, or correct its name",
-            )
-        found[known[name]] = (value, f"environment variable {name}")
-    return found
-
-
-def _from_file(file: Path) -> dict[str, tuple[Any, str]]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        options = yaml.safe_load(text)
-        _refuse_twice(yaml.compose(text, yaml.SafeLoader), file)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the configuration file {file}: {error.strerror}",
-            expected="a YAML file with options",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the configuration file {file} is not YAML: {error}",
-            expected="lines such as 'seed: 0'",
-        ) from error
-    if options is None:
-        return {}
-    if not isinstance(options, dict):
-        raise ConfigError(
-            f"the configuration file {file} holds a {type(options).__name__}",
-            expected="options and their values, in lines such as 'seed: 0'",
-        )
-    for key in options:
-        if key not in RunConfig.model_fields:
-            raise ConfigError(
-                f"{file}: there is no option {key!r}{nearest(str(key), RunConfig.model_fields)}",
-                expected=f"one of {', '.join(RunConfig.model_fields)}",
-                remedy="correct or remove the line",
-            )
-    return {key: (value, f"{file}") for key, value in options.items()}
-
-
-def _refuse_twice(document: yaml.Node | None, file: Path) -> None:
-    """Refuse an option that a file gives twice, of which PyYAML would take the last."""
-    if not isinstance(document, yaml.MappingNode):
-        return
-    lines: dict[str, int] = {}
-    for key, _ in document.value:
-        line = key.start_mark.line + 1
-        if key.value in lines:
-            raise ConfigError(
-                f"{file}: {key.value} is given twice, in lines {lines[key.value]} and {line}",
-                expected="each option once",
-                remedy="remove one of the lines",
-            )
-        lines[str(key.value)] = line
-
-
 def _explained(error: ValidationError, chosen: Mapping[str, tuple[Any, str]]) -> UsageError:
     first = error.errors()[0]
     key = str(first["loc"][0])
@@ -277,12 +220,14 @@ def _explained(error: ValidationError, chosen: Mapping[str, tuple[Any, str]]) ->
 
 
 def _refuse_conflicts(config: RunConfig, sources: Mapping[str, str]) -> None:
-    """Refuse options of a spread model that do not go together, before anything is loaded."""
+    """Refuse options that do not go together, before anything is loaded."""
 
     def refuse(key: str, message: str, remedy: str) -> None:
         error = UsageError if sources[key].startswith("--") else ConfigError
         raise error(f"{key} (from {sources[key]}) {message}", remedy=remedy)
 
+    if "human" in (config.experiments or ()) and config.readers is None:
+        refuse("experiments", "has human, which needs readers", "give --readers FILE too")
     if config.device_map is None:
         for key in ("max_memory", "offload_folder"):
             if getattr(config, key) is not None:

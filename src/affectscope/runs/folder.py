@@ -269,7 +269,7 @@ class RunFolder:
 
 def _carried_over(old: RunRecord, start: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
     """What a resumed run keeps of its earlier starts."""
-    asked = {*old.answers, *config.experiments}
+    asked = {*old.answers, *(config.experiments or ())}
     union = config.model_copy(
         update={"experiments": tuple(name for name in EXPERIMENTS if name in asked)}
     )

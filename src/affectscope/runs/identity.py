@@ -15,6 +15,7 @@ from affectscope.runs.config import RunConfig
 _NO_CONTENT = frozenset(
     {
         "data",  # the corpus' hash stands for it, so that its path may differ
+        "readers",  # likewise
         "device",  # its kind counts, not its number
         "device_map",  # where weights lie changes no number; the device that computes counts
         "max_memory",
@@ -27,6 +28,9 @@ _NO_CONTENT = frozenset(
         "keep_activations",
     }
 )
+
+_LATER = frozenset({"label_map", "split", "readers_sha256"})
+"""Keys that runs of version 0.1 do not have; not given, they change no run's identity."""
 
 
 def canonical_hash(value: Any) -> str:
@@ -45,11 +49,19 @@ class Identity:
     @cached_property
     def hash(self) -> str:
         """sha256 of the content."""
-        return canonical_hash(self.content)
+        given = {k: v for k, v in self.content.items() if k not in _LATER or v is not None}
+        return canonical_hash(given)
 
     @classmethod
     def of(
-        cls, config: RunConfig, *, model_sha256: str, corpus_sha256: str, device: str, dtype: str
+        cls,
+        config: RunConfig,
+        *,
+        model_sha256: str,
+        corpus_sha256: str,
+        device: str,
+        dtype: str,
+        readers_sha256: str | None = None,
     ) -> Identity:
         """The identity of a run whose model and corpus are loaded.
 
@@ -59,12 +71,14 @@ class Identity:
             corpus_sha256: Hash of the corpus' bytes.
             device: Resolved device, such as ``cuda:1``.
             dtype: Resolved dtype of the weights.
+            readers_sha256: Hash of the readers' file, if there is one.
         """
         resolved = {
             "device": device.partition(":")[0],
             "dtype": dtype,
             "model_sha256": model_sha256,
             "corpus_sha256": corpus_sha256,
+            "readers_sha256": readers_sha256,
         }
         return cls({**deciding_options(config), **resolved})
 
@@ -75,18 +89,22 @@ def deciding_options(config: RunConfig) -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs in the keys that both have, as ``--seed: 0 -> 1``."""
+    """What differs in the keys that both have, or could have had, as ``--seed: 0 -> 1``."""
     return [
-        f"{_said(key)}: {_value(key, old[key])} -> {_value(key, new[key])}"
+        f"{_said(key)}: {_value(key, old.get(key))} -> {_value(key, new[key])}"
         for key in new
-        if key in old and old[key] != new[key]
+        if (key in old or key in _LATER) and old.get(key) != new[key]
     ]
 
 
 def _said(key: str) -> str:
-    names = {"model_sha256": "the model's files", "corpus_sha256": "the corpus' content"}
+    names = {
+        "model_sha256": "the model's files",
+        "corpus_sha256": "the corpus' content",
+        "readers_sha256": "the readers' file",
+    }
     return names.get(key) or f"--{key.replace('_', '-')}"
 
 
 def _value(key: str, value: Any) -> str:
-    return str(value)[:12] if key.endswith("sha256") else str(value)
+    return str(value)[:12] if key.endswith("sha256") and value else str(value)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from affectscope.label_map import LABEL_MAPS, parse_label_map
 from affectscope.memory_limits import parse_memory_limits
 from affectscope.vocabulary import EXPERIMENTS
 
@@ -26,7 +27,12 @@ class Allowed:
 
 
 def split_experiments(value: Any) -> Any:
-    """Accept ``probe,infer`` as well as a list; keep each once, in the order of the house."""
+    """Accept ``probe,infer`` as well as a list; keep each once, in the order of the house.
+
+    Nothing means all that apply, which is known when the corpus is there.
+    """
+    if value is None:
+        return None
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
         raise ValueError("not a list of experiments")
@@ -57,7 +63,7 @@ def text_encoding(value: str | None) -> str | None:
     return value
 
 
-def named_folder(value: Any) -> Any:
+def named_path(value: Any) -> Any:
     """Keep the empty path, which would be the working folder, from passing."""
     if isinstance(value, str) and not value.strip():
         raise ValueError("the name is empty")
@@ -73,6 +79,11 @@ def memory_limits(value: Any) -> Any:
     return value
 
 
+def labels_by_name(value: Any) -> Any:
+    """Accept a mapping, as YAML has it, as well as pairs or a file's path as text."""
+    return parse_label_map(value) if isinstance(value, str | Mapping) else value
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """The known name that was probably meant, as the end of a message; empty when none is near."""
     close = get_close_matches(name, list(names), n=1, cutoff=0.5)
@@ -84,4 +95,5 @@ Count = Annotated[int, Field(ge=1)]
 
 AT_LEAST_ONE = Allowed("a whole number, 1 or more")
 Column = Annotated[str | None, Allowed("the name of a column")]
+LabelMap = Annotated[dict[str, str] | None, BeforeValidator(labels_by_name), Allowed(LABEL_MAPS)]
 Switch = Annotated[bool, Allowed("true or false")]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from affectscope.analyses import Experiment, Study, UnitStore, build
-from affectscope.data import Corpus
+from affectscope.analyses import Experiment, Study, UnitStore, applicable, build
+from affectscope.data import Corpus, Readers
 from affectscope.models import LanguageModel, load_model
 from affectscope.prompts import EmotionTask
 from affectscope.runs.config import RunConfig
@@ -30,6 +30,8 @@ class Prepared:
     """All items of the corpus."""
     used: Corpus
     """Those that the run looks at."""
+    readers: Readers | None = None
+    """What readers made of them."""
 
     @property
     def identity(self) -> Identity:
@@ -41,6 +43,7 @@ class Prepared:
             corpus_sha256=self.corpus.sha256,
             device=model["device"].split(" + ")[0],  # the one that computes
             dtype=model["dtype"],
+            readers_sha256=self.readers.sha256 if self.readers else None,
         )
 
     @property
@@ -53,7 +56,14 @@ class Prepared:
         config = self.config
         return build(
             config.experiments,
-            Study(lm=self.lm, task=self.task, corpus=self.used, store=store, seed=config.seed),
+            Study(
+                lm=self.lm,
+                task=self.task,
+                corpus=self.used,
+                store=store,
+                seed=config.seed,
+                readers=self.readers,
+            ),
             pairs=config.pairs,
             span=config.span,
             folds=config.folds,
@@ -75,6 +85,7 @@ class Prepared:
                 "n_used": len(used),
                 "dropped": [{"reason": each.reason, "count": each.count} for each in used.dropped],
                 "emotions": dict(sorted(Counter(used.emotions).items())),
+                **self._describe_readers(),
             },
             "prompts": self.task.describe(),
             "self_check": [asdict(check) for check in lm.checks],
@@ -82,6 +93,12 @@ class Prepared:
             "seeds": {"seed": self.config.seed},
             "warnings": [*self.task.warnings, *(slow if lm.engine == "full pass" else [])],
         }
+
+    def _describe_readers(self) -> dict[str, Any]:
+        if self.readers is None:
+            return {}
+        keys = ("source", "sha256", "encoding", "n_items", "n_readers")
+        return {"readers": {key: getattr(self.readers, key) for key in keys}}
 
     def left_out(self) -> str:
         """Which rows are not used and why, in a sentence; empty when all can be used.
@@ -96,13 +113,23 @@ class Prepared:
         return f"{count:,} of {self.n_rows:,} rows {verb} left out: {reasons}"
 
 
-def prepare(config: RunConfig, corpus: Corpus, say: Callable[[str], None]) -> Prepared:
+def prepare(
+    config: RunConfig,
+    corpus: Corpus,
+    say: Callable[[str], None],
+    *,
+    readers: Readers | None = None,
+) -> Prepared:
     """Load the model and draw the items.
 
     Args:
         config: The options.
         corpus: The whole corpus.
         say: Takes each line on what happens.
+        readers: What readers made of the corpus, if that is known.
+
+    Returns:
+        The run, whose options name the experiments: all that apply where none was named.
 
     Raises:
         DataError: No item is left.
@@ -117,4 +144,6 @@ def prepare(config: RunConfig, corpus: Corpus, say: Callable[[str], None]) -> Pr
         f"the prompt is longer than the model's context of {lm.context_length} tokens",
     )
     used = fitting.sample(config.limit, config.seed, exclude_texts=task.shot_texts)
-    return Prepared(config, lm, task, corpus, used)
+    if config.experiments is None:
+        config = config.model_copy(update={"experiments": applicable(used, readers)})
+    return Prepared(config, lm, task, corpus, used, readers)

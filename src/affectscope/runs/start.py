@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from affectscope.data import Corpus, load_corpus
+from affectscope.data import Corpus, Readers, load_corpus, load_readers
 from affectscope.runs.config import RunConfig
 from affectscope.runs.folder import RunFolder
 from affectscope.runs.progress import RunProgress
@@ -42,7 +42,7 @@ def start_run(
     with folder.lock():
         folder.require_same_options(config)
         began = progress.clock()
-        corpus = _load_corpus(config)
+        corpus, readers = _load_corpus(config), _load_readers(config)
         with progress.stage(f"loading {config.model}"):
             # Imported step by step, since torch and the models' libraries take seconds to load:
             # what is wrong with folder, corpus or template is said before.
@@ -53,14 +53,14 @@ def start_run(
             from affectscope.runs.execute import run_experiments  # noqa: PLC0415
             from affectscope.runs.prepare import prepare  # noqa: PLC0415
 
-            prepared = prepare(config, corpus, progress.note)
+            prepared = prepare(config, corpus, progress.note, readers=readers)
         timings = {"load": progress.clock() - began}
         description = {"command": command, "timings": timings, **prepared.describe()}
-        opening = folder.open_or_create(prepared.identity, config, description)
+        opening = folder.open_or_create(prepared.identity, prepared.config, description)
         with folder.session():
             for line in filter(None, [prepared.left_out(), *folder.record.warnings]):
                 progress.note(line)
-            held = folder.holds(config.experiments)
+            held = folder.holds(prepared.config.experiments or ())
             if held:
                 progress.note("all of it was done before")
             else:
@@ -82,4 +82,12 @@ def _load_corpus(config: RunConfig) -> Corpus:
         label_column=config.label_column,
         group_column=config.group_column,
         encoding=config.encoding,
+        label_map=config.label_map,
+        split=config.split,
     )
+
+
+def _load_readers(config: RunConfig) -> Readers | None:
+    if config.readers is None:
+        return None
+    return load_readers(config.readers, label_map=config.label_map)
