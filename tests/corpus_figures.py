@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
+import random
 import re
 from collections import Counter
 from difflib import SequenceMatcher
@@ -156,5 +158,30 @@ def card_tables(corpus):
     ]
 
 
+def drawn(corpus, n, seed):
+    """Some scenarios drawn at random, whole, as lines."""
+    chosen = random.Random(seed).sample(scenarios(corpus), n)
+    lines = []
+    for versions in chosen:
+        lines.append(f"\n{versions[0]['scenario']}")
+        for each in versions:
+            flipped = f" ({each['flipped']})" if each["flipped"] else ""
+            lines.append(f"  {each['version']} {each['emotion']}{flipped}: {each['text']}")
+    return lines
+
+
+def main():
+    """Print the card's tables, or scenarios."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scenarios", type=int, help="print so many drawn scenarios instead")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    corpus = load_corpus("vignettes")
+    if options.scenarios:
+        print("\n".join(drawn(corpus, options.scenarios, options.seed)))
+    else:
+        print("\n".join(card_tables(corpus)))
+
+
 if __name__ == "__main__":
-    print("\n".join(card_tables(load_corpus("vignettes"))))
+    main()

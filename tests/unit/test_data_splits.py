@@ -6,13 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.model_selection import cross_val_predict, train_test_split
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import train_test_split
 
+import planted_duplicates
 from affectscope.data import grouped_folds
-from affectscope.data.near_duplicates import merge_near_duplicates
 from affectscope.data.splits import grouped_parts, paper_split
 from affectscope.errors import DataError, NotPossibleError
 
@@ -82,23 +79,8 @@ def test_an_item_alone_cannot_be_split_the_papers_way():
         paper_split(1)
 
 
-def test_planted_duplicates_raise_an_ungrouped_score_and_no_grouped_one():
-    """The nearest text on noise: every text comes again, a word added, under another author."""
-    rng = np.random.default_rng(0)
-    vocabulary = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
-    texts = [" ".join(rng.choice(vocabulary, 14)) for _ in range(300)]
-    emotions = rng.choice(["anger", "fear", "joy", "sadness"], 300).tolist()
-    planted = [f"{text} {rng.choice(vocabulary)}" for text in texts]
-    all_texts, all_emotions = [*texts, *planted], [*emotions, *emotions]
-    authors = [str(index) for index in range(600)]
-
-    def score(groups):
-        folds = grouped_folds(all_emotions, groups, 5, seed=0)
-        split = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in range(5)]
-        model = make_pipeline(TfidfVectorizer(), KNeighborsClassifier(1))
-        X, y = np.array(all_texts), np.array(all_emotions)
-        return float((cross_val_predict(model, X, y, cv=split) == y).mean())
-
-    without, with_grouping = score(authors), score(merge_near_duplicates(authors, all_texts))
-    assert without > 0.7  # the planted copies give their twins away
-    assert with_grouping < 0.33  # chance is a quarter
+def test_planted_duplicates_raise_every_ungrouped_score_and_no_grouped_one():
+    scores = planted_duplicates.scores()
+    for model, honest in scores["no copies"].items():
+        assert scores["copies, ungrouped"][model] > honest + 0.1, model
+        assert scores["copies, grouped"][model] < honest + 0.03, model

@@ -114,7 +114,7 @@ _CROWD_ENVENT = KnownCorpus(
 
 _ISEAR_CORPUS = KnownCorpus(
     name="isear",
-    holds="situations in which people of 37 countries felt one of seven emotions, with answers "
+    holds="situations in which students of 16 countries felt one of seven emotions, with answers "
     "on their appraisal",
     rows=7666,
     labels=("anger", "disgust", "fear", "guilt", "joy", "sadness", "shame"),
