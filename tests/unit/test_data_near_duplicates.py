@@ -49,6 +49,18 @@ def test_no_pair_is_missed_and_none_invented(threshold):
         assert near_duplicate_clusters(texts, threshold) == expected
 
 
+@pytest.mark.parametrize("threshold", [0.2, 1 / 3, 0.5, 0.75])
+def test_pairs_just_at_the_threshold_are_found(threshold):
+    """Of two letters, so that overlaps are simple fractions and many lie on the threshold."""
+    at_it = 0
+    for seed in range(12):
+        rng = random.Random(seed)
+        texts = ["".join(rng.choices("ab", k=rng.randint(5, 11))) for _ in range(60)]
+        at_it += sum(jaccard(a, b) == threshold for a, b in itertools.combinations(texts, 2))
+        assert near_duplicate_clusters(texts, threshold) == clusters_by_all_pairs(texts, threshold)
+    assert at_it > 5
+
+
 def test_case_punctuation_and_spacing_do_not_count():
     texts = ["I lost my keys!", "something else altogether", "i  lost my KEYS"]
     assert near_duplicate_clusters(texts, 1.0) == [0, 1, 0]

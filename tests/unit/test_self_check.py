@@ -139,3 +139,15 @@ def test_rounding_in_16_bits_is_no_fault(tokenizer, dtype, depth):
     for row, ids in enumerate(lm.encode(PROMPTS)):
         truth = reference.full_pass(exact, ids, [("mlp_out", 1, -1, reference.zero())], LABELS)
         assert (sweep.logits[row, 0] - truth).abs().max() < 0.15 * truth.std().clamp_min(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_fault_in_16_bits_is_more_than_rounding(broken, tokenizer, dtype):
+    """The allowance for rounding comes from the plain model alone, and stays below a fault."""
+    model = broken.to(dtype)
+    slow = loaded(model, tokenizer)
+    assert slow.engine == "full pass"
+    (clean,) = (check for check in slow.checks if check.name == "clean scores")
+    assert not clean.passed
+    assert clean.tolerance < 1
+    assert clean.value > 2 * clean.tolerance
