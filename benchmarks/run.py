@@ -60,10 +60,10 @@ FULL = Extent(
     rounds=2,
     prompts=64,
     n_run=6,
-    by_template=(("joy_sadness_0", 64, 504), ("shots_12", 16, 84), ("shots_12", 16, 504)),
+    by_template=(("joy_sadness_0", 64, 504), ("shots_12", 8, 84), ("shots_12", 8, 504)),
     interventions=(84, 504, 2000),
     items=(100, 700, 1000, 6600),
-    lengths={50: 16, 200: 16, 1000: 4},
+    lengths={50: 16, 200: 8, 1000: 3},
 )
 QUICK = Extent(
     rounds=1,
@@ -141,7 +141,7 @@ def _sections(source: ModelSource, texts: Texts, extent: Extent) -> dict[str, Ca
             by_interventions(source, texts, extent.interventions, **seeded)
         ),
         "by_length": lambda: as_rows(by_length(source, texts, extent.lengths, n_run=3, seed=SEED)),
-        "by_items": lambda: as_rows(by_items(source, texts, extent.items, n_patches=12, seed=SEED)),
+        "by_items": lambda: as_rows(by_items(source, texts, extent.items, n_patches=6, seed=SEED)),
         "gpu": lambda: _gpu(source, texts, extent),
     }
 
