@@ -42,7 +42,7 @@ def dot_plot(
             "category:N",
             sort=order,
             title=None,
-            axis=alt.Axis(grid=True, ticks=False, labelPadding=8),
+            axis=alt.Axis(grid=True, ticks=False, labelPadding=8, labelLimit=200),
         ),
         color=alt.Color(
             "series:N",

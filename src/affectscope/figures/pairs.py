@@ -38,7 +38,7 @@ def pairs_figures(table: pd.DataFrame) -> dict[str, Figure]:
         for row in records(drawn)
     )
     plot = dot_plot(
-        drawn, order=order, x_title="share of pairs", reference=Reference(0.5, "chance 50 %")
+        drawn, order=order, x_title="share of pairs", reference=Reference(0.5, "chance")
     )
     return {
         "pairs_moved": finished(
