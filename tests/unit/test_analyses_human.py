@@ -270,10 +270,10 @@ class TestBagOfWords:
                 )
             assert words.predicted[item] == max(scores, key=lambda label: scores[label])
 
-    def test_function_words_count_only_when_asked(self):
+    def test_function_words_count_unless_left_out(self):
         corpus = written(60, {"joy": "because", "fear": "although"}, 20)
-        assert afa.bag_of_words(corpus, function_words=True).accuracy.value == 1
-        assert afa.bag_of_words(corpus).accuracy.value < 0.9
+        assert afa.bag_of_words(corpus).accuracy.value == 1
+        assert afa.bag_of_words(corpus, function_words=False).accuracy.value < 0.9
 
     def test_too_few_items_or_words_or_groups(self):
         with pytest.raises(NotPossibleError, match="19 items of 2 labels are too few"):

@@ -37,7 +37,7 @@ class BagOfWords:
 
 
 def bag_of_words(
-    corpus: Corpus, *, folds: int = FOLDS, seed: int = 0, function_words: bool = False
+    corpus: Corpus, *, folds: int = FOLDS, seed: int = 0, function_words: bool = True
 ) -> BagOfWords:
     """Predict the author's emotion from word counts, by naive Bayes, out of fold.
 
@@ -48,8 +48,8 @@ def bag_of_words(
         corpus: The texts.
         folds: Number of folds.
         seed: Seed of the folds and of the bootstrap.
-        function_words: Count English function words (scikit-learn's list of stop words) too, and
-            with them how a person tells a story, not only what happened.
+        function_words: Count English function words (scikit-learn's list of stop words) as well:
+            how a person tells a story, besides what happened. Without them the baseline is lower.
 
     Raises:
         NotPossibleError: There are too few items (see :func:`too_few_items`), fewer groups than

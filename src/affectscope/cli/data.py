@@ -103,15 +103,7 @@ def _check(config: RunConfig) -> CorpusCheck | ReadersCheck:
     from affectscope.errors import DataError
 
     try:
-        corpus = load_corpus(
-            config.data,
-            text_column=config.text_column,
-            label_column=config.label_column,
-            group_column=config.group_column,
-            encoding=config.encoding,
-            label_map=config.label_map,
-            split=config.split,
-        )
+        corpus = load_corpus(config.data, **config.corpus_options)
     except DataError:
         if readers := _readers_check(config):
             return readers

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from affectscope.atomic import is_disk_full, write_bytes
 from affectscope.data.catalogue import KnownFile, corpus_folder
 from affectscope.errors import DataError, DiskFullError, RunError
-from affectscope.user_cache import CACHE_VARIABLE
+from affectscope.user_cache import CACHE_VARIABLE, only_one
 
 Say = Callable[[str], None]
 """Where a line that tells the user what happens goes."""
@@ -32,7 +30,8 @@ def writing_into_cache(name: str, *, needed_bytes: int, say: Say) -> Iterator[Pa
     folder = corpus_folder(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, say):
+        waiting = f"another process is writing into {folder}; waiting for it"
+        with only_one(folder / ".lock", waiting, say):
             if shutil.disk_usage(folder).free < needed_bytes:
                 raise _disk_full(folder, needed_bytes)
             yield folder
@@ -54,20 +53,6 @@ def store(folder: Path, file: KnownFile, content: bytes) -> Path:
     path = folder / file.name
     write_bytes(path, content)
     return path
-
-
-@contextmanager
-def _locked(folder: Path, say: Say) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"another process is writing into {folder}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _disk_full(folder: Path, needed_bytes: int) -> DiskFullError:

@@ -7,15 +7,56 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.figure import inline
+from affectscope.figures.figure import Figure, finished, inline, records
 from affectscope.figures.theme import INK, SHADES, fitted
-from affectscope.figures.wording import visible
+from affectscope.figures.wording import percent, visible
 
 NUMBERED_LABELS_LIMIT = 16
 """With more labels than this the cells are too small for numbers."""
 
 
-def confusion_grid(rows: pd.DataFrame, labels: list[str], *, named_by: str = "the model") -> Any:
+def confusion_figure(
+    rows: pd.DataFrame, *, title: str, named_by: str, remark: str = ""
+) -> Figure | None:
+    """The grid with its words; None when there are no rows.
+
+    Args:
+        rows: Columns emotion, predicted, value.
+        title: The figure's title.
+        named_by: Who names the emotions across.
+        remark: What the caption says besides, after its last clause.
+    """
+    if rows.empty:
+        return None
+    labels = sorted({*rows["emotion"], *rows["predicted"]})
+    off_diagonal = rows[(rows["emotion"] != rows["predicted"]) & (rows["value"] > 0)]
+    mistakes = off_diagonal.sort_values("value", ascending=False, kind="stable").head(3)
+    text = "; ".join(
+        f"{visible(row['emotion'])} taken for {visible(row['predicted'])}, {percent(row['value'])}"
+        for row in records(mistakes)
+    )
+    numbers = (
+        " Numbers are percentages; a blank cell is below half a percent."
+        if len(labels) <= NUMBERED_LABELS_LIMIT
+        else " The numbers are in the figure's table."
+    )
+    return finished(
+        confusion_grid(rows, labels, named_by=named_by),
+        title=title,
+        rows=rows,
+        caption=(
+            "Each row is an emotion as the authors gave it and adds up to 100 %; columns are what "
+            f"{named_by} named. Outlined cells, from corner to corner, are right answers{remark}."
+            f"{numbers}"
+        ),
+        alt_text=(
+            f"Grid of {len(labels)} by {len(labels)} emotions. {title}. Most frequent confusions: "
+            f"{text or 'none'}."
+        ),
+    )
+
+
+def confusion_grid(rows: pd.DataFrame, labels: list[str], *, named_by: str) -> Any:
     """Author's emotion down, the one named across; a cell is its share of the author's items.
 
     Args:

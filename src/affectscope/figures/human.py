@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.confusion import NUMBERED_LABELS_LIMIT, confusion_grid
+from affectscope.figures.confusion import confusion_figure
 from affectscope.figures.dots import dot_plot
 from affectscope.figures.figure import Figure, finished, need_columns, records
 from affectscope.figures.theme import AUTHORS, CALIBRATED, SeriesStyle
@@ -176,32 +176,8 @@ def _in_words(row: dict[str, Any]) -> str:
 
 
 def _confusion(table: pd.DataFrame) -> Figure | None:
-    rows = table[table["metric"] == "confusion"]
-    if rows.empty:
-        return None
-    labels = sorted({*rows["emotion"], *rows["predicted"]})
-    off_diagonal = rows[(rows["emotion"] != rows["predicted"]) & (rows["value"] > 0)]
-    mistakes = off_diagonal.sort_values("value", ascending=False, kind="stable").head(3)
-    text = "; ".join(
-        f"{visible(row['emotion'])} taken for {visible(row['predicted'])}, {percent(row['value'])}"
-        for row in records(mistakes)
-    )
-    numbers = (
-        " Numbers are percentages; a blank cell is below half a percent."
-        if len(labels) <= NUMBERED_LABELS_LIMIT
-        else " The numbers are in the figure's table."
-    )
-    title = "Which emotion readers take for which"
-    return finished(
-        confusion_grid(rows, labels, named_by="readers"),
-        title=title,
-        rows=rows,
-        caption=(
-            "Each row is an emotion as the authors gave it and adds up to 100 %; columns are what "
-            f"readers named. Outlined cells, from corner to corner, are right answers.{numbers}"
-        ),
-        alt_text=(
-            f"Grid of {len(labels)} by {len(labels)} emotions. {title}. Most frequent confusions: "
-            f"{text or 'none'}."
-        ),
+    return confusion_figure(
+        table[table["metric"] == "confusion"],
+        title="Which emotion readers take for which",
+        named_by="readers",
     )

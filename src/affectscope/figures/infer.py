@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.confusion import NUMBERED_LABELS_LIMIT, confusion_grid
+from affectscope.figures.confusion import confusion_figure
 from affectscope.figures.dots import dot_plot
 from affectscope.figures.figure import Figure, finished, need_columns, records
 from affectscope.figures.layers import Reference
@@ -242,34 +242,9 @@ def _open_vocabulary(table: pd.DataFrame) -> Figure | None:
 
 
 def _confusion(table: pd.DataFrame, series: str, suffix: str) -> Figure | None:
-    rows = table[table["metric"] == f"confusion{suffix}"]
-    if rows.empty:
-        return None
-    labels = sorted({*rows["emotion"], *rows["predicted"]})
-    off_diagonal = rows[(rows["emotion"] != rows["predicted"]) & (rows["value"] > 0)]
-    mistakes = off_diagonal.sort_values("value", ascending=False, kind="stable").head(3)
-    text = "; ".join(
-        f"{visible(row['emotion'])} taken for {visible(row['predicted'])}, {percent(row['value'])}"
-        for row in records(mistakes)
-    )
-    title = f"Which emotion is taken for which ({series} scores)"
-    alt_text = (
-        f"Grid of {len(labels)} by {len(labels)} emotions. {title}. Most frequent confusions: "
-    )
-    alt_text += f"{text or 'none'}."
-    numbers = (
-        " Numbers are percentages; a blank cell is below half a percent."
-        if len(labels) <= NUMBERED_LABELS_LIMIT
-        else " The numbers are in the figure's table."
-    )
-    return finished(
-        confusion_grid(rows, labels),
-        title=title,
-        rows=rows,
-        caption=(
-            "Each row is an emotion as the authors gave it and adds up to 100 %; columns are what "
-            "the model named. Outlined cells, from corner to corner, are right answers; a dark "
-            f"column is an emotion the model names too readily.{numbers}"
-        ),
-        alt_text=alt_text,
+    return confusion_figure(
+        table[table["metric"] == f"confusion{suffix}"],
+        title=f"Which emotion is taken for which ({series} scores)",
+        named_by="the model",
+        remark="; a dark column is an emotion the model names too readily",
     )

@@ -13,12 +13,11 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from affectscope.atomic import write_json
@@ -27,7 +26,7 @@ from affectscope.models.disk import disk_full, write_error
 from affectscope.models.hub import hub_snapshot, offline
 from affectscope.models.progress import Say
 from affectscope.models.weights import combined_sha256, file_sha256
-from affectscope.user_cache import CACHE_VARIABLE, cache_path
+from affectscope.user_cache import CACHE_VARIABLE, cache_path, only_one
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -115,7 +114,8 @@ def stored_folder(
     cache_folder()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target, say):
+        waiting = f"another process is preparing {target.name}; waiting for it"
+        with only_one(target.with_name(f"{target.name}.lock"), waiting, say):
             defect = find_defect(target)
             if defect is None:
                 return _read_manifest(target)
@@ -149,20 +149,6 @@ def _make_folder(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
-
-
-@contextmanager
-def _locked(target: Path, say: Say) -> Iterator[None]:
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"another process is preparing {target.name}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _read_manifest(folder: Path) -> Manifest:

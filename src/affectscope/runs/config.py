@@ -45,6 +45,15 @@ _LOAD_OPTIONS = (
     "trust_remote_code",
 )
 
+_CORPUS_OPTIONS = (
+    "text_column",
+    "label_column",
+    "group_column",
+    "encoding",
+    "label_map",
+    "split",
+)
+
 
 class RunConfig(BaseModel):
     """Everything a run is asked to do, resolved."""
@@ -145,6 +154,11 @@ class RunConfig(BaseModel):
     def load_options(self) -> dict[str, Any]:
         """What :func:`affectscope.models.load_model` is told of the model besides its name."""
         return {key: getattr(self, key) for key in _LOAD_OPTIONS}
+
+    @property
+    def corpus_options(self) -> dict[str, Any]:
+        """What :func:`affectscope.data.load_corpus` is told of the corpus besides its name."""
+        return {key: getattr(self, key) for key in _CORPUS_OPTIONS}
 
     @property
     def run_path(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from affectscope.data import Corpus, Readers, load_corpus, load_readers
+from affectscope.data import Readers, load_corpus, load_readers
 from affectscope.runs.config import RunConfig
 from affectscope.runs.folder import RunFolder
 from affectscope.runs.progress import RunProgress
@@ -42,7 +42,8 @@ def start_run(
     with folder.lock():
         folder.require_same_options(config)
         began = progress.clock()
-        corpus, readers = _load_corpus(config), _load_readers(config)
+        corpus = load_corpus(config.data, **config.corpus_options)
+        readers = _load_readers(config)
         with progress.stage(f"loading {config.model}"):
             # Imported step by step, since torch and the models' libraries take seconds to load:
             # what is wrong with folder, corpus or template is said before.
@@ -73,18 +74,6 @@ def start_run(
                     write_report(folder.path, folder.record.as_complete())
             folder.complete()
     return folder
-
-
-def _load_corpus(config: RunConfig) -> Corpus:
-    return load_corpus(
-        config.data,
-        text_column=config.text_column,
-        label_column=config.label_column,
-        group_column=config.group_column,
-        encoding=config.encoding,
-        label_map=config.label_map,
-        split=config.split,
-    )
 
 
 def _load_readers(config: RunConfig) -> Readers | None:
