@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from benchmarks.arithmetic import Shape, first_block
@@ -95,3 +99,19 @@ def test_a_patch_is_counted_from_the_block_where_the_engine_starts_it(site):
     patch = Patch(1, site, (1, 2, 3))
     edits = [Replace(site, layer, value=torch.zeros(32)) for layer in patch.layers]
     assert first_block(patch) == start_of(Intervention(edits)).layer
+
+
+def test_the_documented_results_are_those_of_the_run():
+    root = Path(__file__).parents[2]
+    results = json.loads((root / "benchmarks/results/results.json").read_text(encoding="utf-8"))
+    text = (root / "docs/benchmarks.md").read_text(encoding="utf-8")
+    for part in (results["cpu"], *results["by_template"]):
+        tools = {tool["tool"]: tool for tool in part["tools"]}
+        peers = (tools["transformer_lens"], tools["nnsight"])
+        fastest = min(peers, key=lambda tool: tool["ms_per_intervention"])
+        ours, theirs = (tool["ms_per_intervention"] for tool in (tools["affectscope"], fastest))
+        n = tools["affectscope"]["interventions"] // int(part["job"].split()[0])
+        row = rf"\| {n} \| {ours:.2f} \| {theirs:.1f} \| (\d+) \|"
+        shown = re.search(row, text)
+        assert shown, (n, ours, theirs)
+        assert int(shown[1]) == round(fastest["times_affectscope"])

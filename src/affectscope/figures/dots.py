@@ -13,6 +13,12 @@ from affectscope.figures.figure import inline
 from affectscope.figures.layers import Reference
 from affectscope.figures.theme import CALIBRATED, MUTED, SeriesStyle, fitted
 
+LABEL_LIMIT = 110
+"""Names out of a corpus may have any length, and must leave room for dots, legend and title."""
+
+OWN_WORDS_LIMIT = 200
+"""Names that this package writes itself are shown whole."""
+
 
 def dot_plot(
     rows: pd.DataFrame,
@@ -22,6 +28,7 @@ def dot_plot(
     series: Mapping[str, SeriesStyle] | None = None,
     reference: Reference | None = None,
     number_format: str = ".0%",
+    label_limit: int = LABEL_LIMIT,
 ) -> Any:
     """Values with intervals from zero, categories down the side.
 
@@ -32,6 +39,7 @@ def dot_plot(
         series: Style of each series, in order from top to bottom; one unnamed series when absent.
         reference: A level to compare with.
         number_format: How the axis writes numbers.
+        label_limit: Pixels of a category's name, of 360 for the whole figure.
     """
     styles = dict(series or {"": CALIBRATED})
     several = len(styles) > 1
@@ -42,7 +50,7 @@ def dot_plot(
             "category:N",
             sort=order,
             title=None,
-            axis=alt.Axis(grid=True, ticks=False, labelPadding=8, labelLimit=200),
+            axis=alt.Axis(grid=True, ticks=False, labelPadding=8, labelLimit=label_limit),
         ),
         color=alt.Color(
             "series:N",

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from affectscope.figures.confusion import confusion_figure
-from affectscope.figures.dots import dot_plot
+from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
 from affectscope.figures.figure import Figure, finished, need_columns, records
 from affectscope.figures.theme import AUTHORS, CALIBRATED, SeriesStyle
 from affectscope.figures.wording import percent, visible, with_interval
@@ -71,7 +71,9 @@ def _accuracy(table: pd.DataFrame) -> Figure | None:
         for row in records(drawn)
     )
     return finished(
-        dot_plot(drawn, order=order, x_title="share of answers, or of texts"),
+        dot_plot(
+            drawn, order=order, x_title="share of answers, or of texts", label_limit=OWN_WORDS_LIMIT
+        ),
         title=title,
         rows=rows,
         caption=(
@@ -152,7 +154,13 @@ def _distance(table: pd.DataFrame) -> Figure | None:
     title = "How far the model is from the readers"
     text = "; ".join(f"{row['category']}: {_in_words(row)}" for row in records(drawn))
     return finished(
-        dot_plot(drawn, order=order, x_title="Jensen-Shannon distance", number_format=".2f"),
+        dot_plot(
+            drawn,
+            order=order,
+            x_title="Jensen-Shannon distance",
+            number_format=".2f",
+            label_limit=OWN_WORDS_LIMIT,
+        ),
         title=title,
         rows=rows,
         caption=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.dots import dot_plot
+from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
 from affectscope.figures.figure import Figure, finished, need_columns, records
 from affectscope.figures.layers import Reference
 from affectscope.figures.wording import with_interval
@@ -38,7 +38,11 @@ def pairs_figures(table: pd.DataFrame) -> dict[str, Figure]:
         for row in records(drawn)
     )
     plot = dot_plot(
-        drawn, order=order, x_title="share of pairs", reference=Reference(0.5, "chance")
+        drawn,
+        order=order,
+        x_title="share of pairs",
+        reference=Reference(0.5, "chance"),
+        label_limit=OWN_WORDS_LIMIT,
     )
     return {
         "pairs_moved": finished(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from affectscope.figures.dots import dot_plot
+from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
 from affectscope.figures.figure import Figure, finished, records
 from affectscope.figures.wording import with_interval
 
@@ -27,7 +27,12 @@ def beside_readers(table: pd.DataFrame) -> Figure | None:
         for row in records(drawn)
     )
     return finished(
-        dot_plot(drawn, order=list(drawn["category"]), x_title="share of items"),
+        dot_plot(
+            drawn,
+            order=list(drawn["category"]),
+            x_title="share of items",
+            label_limit=OWN_WORDS_LIMIT,
+        ),
         title=title,
         subtitle=f"the {int(rows['n'].max()):,} items that were read",
         rows=rows,
