@@ -5,6 +5,7 @@ knows no model family; :class:`ModelAccess` tells it where a model's sites are.
 """
 
 from affectscope.engine.access import ModelAccess, execution_device, has_heads, head_contribution
+from affectscope.engine.allocation import keep_freed_memory
 from affectscope.engine.batching import Prompt, common_prefix_length, encode_all
 from affectscope.engine.budget import Budget, free_memory, is_out_of_memory
 from affectscope.engine.capture import States, capture
@@ -50,6 +51,7 @@ __all__ = [
     "head_contribution",
     "intervene",
     "is_out_of_memory",
+    "keep_freed_memory",
     "score_full_passes",
     "start_of",
 ]

@@ -43,8 +43,10 @@ class Branches:
     Handed through the blocks to :func:`branch_attention` as a keyword.
     """
 
+    prefix: Sequence[KeysValues]
+    """The beginning of the past that all prompts share, of every layer; empty when there is none."""
     keys_values: Sequence[KeysValues]
-    """The past of every layer: at least the tokens before the chains, padded on the right."""
+    """What follows of the past: at least up to where the chains begin, padded on the right."""
     n_past: tuple[int, ...]
     """How many tokens of the past each prompt's chains see: all before the chain."""
     chain: int
@@ -56,9 +58,19 @@ class Branches:
     def past(self, layer: int, device: torch.device) -> KeysValues:
         """Keys and values of a layer that some chain may see, then zeros for a chain's own."""
         self.layers_seen.add(layer)
-        longest, room = max(self.n_past), (0, 0, 0, self.chain)
-        keys, values = (tensor[:, :, :longest].to(device) for tensor in self.keys_values[layer])
-        return nn.functional.pad(keys, room), nn.functional.pad(values, room)
+        keys, values = self.keys_values[layer]
+        first_keys, first_values = self.prefix[layer] if self.prefix else (None, None)
+        return self._joined(first_keys, keys, device), self._joined(first_values, values, device)
+
+    def _joined(self, first: Tensor | None, own: Tensor, device: torch.device) -> Tensor:
+        n_prompts, n_heads, _, width = own.shape
+        shared, longest = 0 if first is None else first.shape[2], max(self.n_past)
+        joined = own.new_empty((n_prompts, n_heads, longest + self.chain, width), device=device)
+        if first is not None:
+            joined[:, :, :shared] = first
+        joined[:, :, shared:longest] = own[:, :, : longest - shared]
+        joined[:, :, longest:] = 0
+        return joined
 
     def mask(self, window: int | None, device: torch.device) -> Tensor | None:
         """0 where a chain's token may look, minus infinity elsewhere: ``[prompt, chain, key]``.

@@ -99,8 +99,9 @@ class BranchPass:
         return tensor[rows if isinstance(rows, slice) else rows.to(tensor.device)]
 
     def _branches(self) -> Branches:
-        ends = self.clean.n_prefix + self._pick(self.clean.batch.lengths)
+        ends = self.clean.prefix.n_tokens + self._pick(self.clean.batch.lengths)
         return Branches(
+            prefix=self.clean.prefix.keys_values,
             keys_values=[
                 (self._pick(keys), self._pick(values)) for keys, values in self.clean.keys_values
             ],

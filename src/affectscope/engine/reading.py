@@ -8,7 +8,7 @@ input of every block at the last tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -68,11 +68,12 @@ class CleanPass:
     """Prompts that were read together."""
 
     batch: Batch
-    n_prefix: int
+    prefix: Prefix
+    """What they share, which they were read after."""
     hidden: Float[Tensor, "prompt d_model"]
     """The last token's hidden state after the final norm."""
     keys_values: Sequence[KeysValues] = ()
-    """Of prefix and prompts, per layer; empty when they were not kept."""
+    """Of the prompts' own tokens, per layer; empty when they were not kept."""
     calls: Sequence[BlockCall] = ()
     """How each block was called."""
     streams: Sequence[Float[Tensor, "prompt kept d_model"]] = ()
@@ -82,8 +83,13 @@ class CleanPass:
     kept: int = 0
     """At how many last tokens the states were kept."""
 
+    def without_prefix(self) -> CleanPass:
+        """The same, where keys and values are not views of those of the prefix and the prompts."""
+        own = [(keys.contiguous(), values.contiguous()) for keys, values in self.keys_values]
+        return replace(self, keys_values=own)
+
     def n_bytes(self) -> int:
-        """Memory it holds, roughly."""
+        """Memory it holds besides the prefix, roughly."""
         tensors = [self.hidden, *self.streams, *self.mlp_out.values()]
         tensors += [tensor for pair in self.keys_values for tensor in pair]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -151,7 +157,7 @@ class PromptReader:
             output = self.access.backbone(
                 input_ids=batch.ids, past_key_values=cache, use_cache=cache is not None
             )
-            return CleanPass(batch, prefix.n_tokens, _last(output, batch))
+            return CleanPass(batch, prefix, _last(output, batch))
         cache = prefix.cache(batch.n_prompts) if prefix.n_tokens else DynamicCache()
         with noting(self.access, batch, keep) as notes:
             output = self.access.backbone(
@@ -160,9 +166,12 @@ class PromptReader:
         layers = range(self.access.n_layers)
         return CleanPass(
             batch,
-            prefix.n_tokens,
+            prefix,
             _last(output, batch),
-            keys_values=[(layer.keys, layer.values) for layer in cache.layers],
+            keys_values=[
+                (layer.keys[:, :, prefix.n_tokens :], layer.values[:, :, prefix.n_tokens :])
+                for layer in cache.layers
+            ],
             calls=[notes.calls[layer] for layer in layers],
             streams=[notes.streams[layer] for layer in (*layers, len(layers))],
             mlp_out=notes.mlp_out,
@@ -186,7 +195,7 @@ class PromptReader:
         known = None if anew else self.memory.find(key)
         if known is not None and known.kept >= keep:
             return known
-        clean = self.read(encoded, prefix, keep=max(keep, 1))
+        clean = self.read(encoded, prefix, keep=max(keep, 1)).without_prefix()
         self.memory.keep(key, clean, clean.n_bytes())
         return clean
 

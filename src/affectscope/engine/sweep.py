@@ -172,7 +172,7 @@ class _Call:
         one that has too many interventions.
         """
         budget, access, k = self.reader.budget, self.reader.access, len(group)
-        keys = clean.n_prefix + int(clean.batch.lengths.max())
+        keys = clean.prefix.n_tokens + int(clean.batch.lengths.max())
 
         def most(start: int) -> int:
             rows = budget.rows(access, tokens=length, keys=keys)

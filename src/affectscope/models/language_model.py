@@ -25,6 +25,7 @@ from affectscope.engine import (
     encode_all,
     has_heads,
     intervene,
+    keep_freed_memory,
 )
 from affectscope.errors import PromptError, SelfCheckError
 from affectscope.models.architectures import access_for
@@ -269,6 +270,8 @@ def from_pretrained(
             ``strict``.
     """
     access = access_for(pretrained.model)
+    if access.device.type == "cpu":
+        keep_freed_memory()
     checks = self_check(access, pretrained.tokenizer)
     failed = [check for check in checks if not check.passed]
     fatal = [check for check in failed if not check.mended_by_full_passes]

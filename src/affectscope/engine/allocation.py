@@ -1,0 +1,39 @@
+"""Memory that one pass frees is kept by the process for the next.
+
+A pass on a CPU takes and frees tensors of some megabytes for every block. The C library of Linux
+(glibc) hands so much back to the system each time, which then clears every page anew: measured,
+three of four page faults and 6 % of a sweep's time. Told to keep up to :data:`KEPT` bytes, it does
+not; the most memory a run takes stays what it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+KEPT = 256 * 2**20
+"""Most freed bytes at the top of the heap that are kept."""
+
+LARGEST = 32 * 2**20
+"""Tensors up to so many bytes come from the heap (glibc takes no larger number)."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h, see mallopt(3)
+
+_CHOSEN_BY_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep what is freed, for the whole process.
+
+    Returns:
+        Whether it was told: not where another C library is at work, nor where the environment sets
+        these things.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN_BY_USER):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(_M_TRIM_THRESHOLD, KEPT))
