@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 
 import reference
-from affectscope.engine.batching import (
-    common_prefix_length,
-    first_batch,
-    longest_first,
-    make_batch,
-)
+from affectscope.engine import Budget, PromptReader
+from affectscope.engine.batching import common_prefix_length, end_to_end, longest_first, padded
+from affectscope.engine.reading import NOTHING
 from affectscope.errors import LayerError, PromptError
 from affectscope.vocabulary import SITES
 
@@ -91,14 +86,28 @@ def test_common_prefix_leaves_every_prompt_its_own_tokens():
     assert common_prefix_length([(1, 2), (3, 2)], keep=1) == 0
 
 
-def test_a_batch_is_padded_on_the_right_and_leaves_the_prefix_out():
+def test_sequences_side_by_side_are_padded_on_the_right():
     encoded = [tuple(range(n)) for n in (3, 9, 4)]
-    batch = make_batch(encoded, 1, torch.device("cpu"))
-    assert batch.lengths.tolist() == [2, 8, 3]
+    batch = padded(encoded, torch.device("cpu"))
+    assert batch.lengths.tolist() == [3, 9, 4]
     for row, ids in enumerate(encoded):
-        n = len(ids) - 1
-        assert tuple(batch.ids[row, :n].tolist()) == ids[1:]
-        assert set(batch.ids[row, n:].tolist()) <= {ids[-1]}
+        assert tuple(batch.ids[row, : len(ids)].tolist()) == ids
+        assert set(batch.ids[row, len(ids) :].tolist()) <= {ids[-1]}
+
+
+def test_prompts_end_to_end_leave_the_prefix_out_and_have_no_padding():
+    encoded = [tuple(range(n)) for n in (3, 9, 4)]
+    batch = end_to_end(encoded, 1, torch.device("cpu"))
+    assert batch.ids.tolist() == [[1, 2, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3]]
+    assert batch.lengths.tolist() == [2, 8, 3]
+
+
+@pytest.mark.parametrize("together", [padded, lambda ids, device: end_to_end(ids, 0, device)])
+def test_a_batch_finds_the_tokens_of_every_prompt(together):
+    encoded = [(7, 1, 5), (8, 3, 3, 4, 6), (2, 9)]
+    batch = together(encoded, torch.device("cpu"))
+    found = batch.at(batch.ids[..., None].float(), torch.tensor([[0, 1], [2, 4], [1, 0]]))
+    assert found[..., 0].tolist() == [[7, 1], [3, 6], [9, 2]]
 
 
 def test_longest_prompts_first_and_equal_ones_side_by_side():
@@ -106,28 +115,19 @@ def test_longest_prompts_first_and_equal_ones_side_by_side():
     assert longest_first(encoded) == [2, 0, 4, 3, 1]
 
 
-def every_cut(n):
-    if n == 0:
-        return [()]
-    return [(size, *rest) for size in range(1, n + 1) for rest in every_cut(n - size)]
+def test_as_many_prompts_are_read_together_as_their_tokens_leave_room(lm, monkeypatch):
+    monkeypatch.setattr("affectscope.engine.budget.CPU_TOKENS", 20)
+    reader = PromptReader(lm.reader.access)
+    encoded = [tuple(range(n)) for n in (9, 6, 4, 2, 1)]
+    # room for two of the longest, 18 tokens
+    assert reader.most_prompts(encoded, NOTHING) == 2
+    assert reader.most_prompts(encoded[1:], NOTHING) == 4
+    assert reader.most_prompts(encoded[:1] * 5, NOTHING) == 2
 
 
-def test_prompts_are_cut_into_the_cheapest_batches():
-    """Against every way to cut them."""
-    rng = random.Random(0)
-    for _ in range(40):
-        lengths = sorted((rng.randint(1, 30) for _ in range(8)), reverse=True)
-        most, cost = rng.randint(1, 8), rng.choice([0, 5, 50])
-
-        def tokens(sizes, lengths=lengths, cost=cost):
-            starts = [sum(sizes[:i]) for i in range(len(sizes))]
-            return sum(
-                cost + size * lengths[start] for start, size in zip(starts, sizes, strict=True)
-            )
-
-        ways = [sizes for sizes in every_cut(8) if max(sizes) <= most]
-        chosen, rest = [], list(lengths)
-        while rest:
-            chosen.append(first_batch(rest, most, cost))
-            rest = rest[chosen[-1] :]
-        assert tokens(chosen) == min(map(tokens, ways))
+def test_never_more_prompts_together_than_asked(lm):
+    reader = PromptReader(lm.reader.access, budget=Budget(asked=2))
+    encoded = [tuple(range(n)) for n in (9, 4, 2, 1)]
+    assert reader.most_prompts(encoded, NOTHING) == 2
+    assert reader.most_prompts(encoded[3:], NOTHING) == 1
+    assert PromptReader(lm.reader.access, plain=True).most_prompts(encoded, NOTHING) == 1

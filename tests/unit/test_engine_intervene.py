@@ -158,6 +158,12 @@ def test_siblings_do_not_see_each_other(lm):
     assert (few - many).abs().max() < TOLERANCE
 
 
+def prompts_in(call):
+    """Prompts end to end in a row: positions count up within each."""
+    positions = call.get("position_ids", torch.zeros(1, 1))
+    return 1 + int((positions.diff() != 1).sum())
+
+
 @pytest.mark.parametrize("rows", [1, 3, 7])
 def test_a_batch_size_bounds_every_pass(lm, rows):
     """Prompts in the backbone's passes; counterfactuals in those of the last block."""
@@ -165,7 +171,7 @@ def test_a_batch_size_bounds_every_pass(lm, rows):
     sized = from_pretrained(lm.pretrained, batch_size=rows)
     handles = [
         lm.model.model.register_forward_pre_hook(
-            lambda _m, _a, kwargs: prompts.append(kwargs["input_ids"].shape[0]), with_kwargs=True
+            lambda _m, _a, kwargs: prompts.append(prompts_in(kwargs)), with_kwargs=True
         ),
         lm.model.model.layers[-1].register_forward_pre_hook(
             lambda _m, args, kwargs: (

@@ -13,8 +13,8 @@ which is the ordinary attention of the whole sequence, restricted to the chain's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class Branches:
     """
 
     prefix: Sequence[KeysValues]
-    """The beginning of the past that all prompts share, of every layer; empty when there is none."""
+    """Where the past of all prompts begins, of every layer; empty when they share nothing."""
     keys_values: Sequence[KeysValues]
     """What follows of the past: at least up to where the chains begin, padded on the right."""
     n_past: tuple[int, ...]
@@ -134,7 +134,7 @@ def branch_attention(
     Raises:
         ModelError: The module hands on something that changes attention and is not known here.
     """
-    _refuse_unknown(module, others)
+    refuse_unknown(module, others)
     n_prompts, n_heads, n_rows, d_head = query.shape
     n_kv, chain = key.shape[1], branches.chain
     keys, values = branches.past(int(module.layer_idx), query.device)  # type: ignore[arg-type]
@@ -167,7 +167,8 @@ def branch_attention(
     return out.view(n_prompts, n_heads, n_rows, -1).transpose(1, 2), None
 
 
-def _refuse_unknown(module: nn.Module, others: Mapping[str, Any]) -> None:
+def refuse_unknown(module: nn.Module, others: Mapping[str, Any]) -> None:
+    """Raise :class:`ModelError` where a module hands on what would change attention."""
     unknown = [
         name for name, given in others.items() if name not in _HARMLESS and given is not None
     ]
@@ -191,16 +192,36 @@ AttentionInterface.register(_NAME, branch_attention)
 
 
 @contextmanager
-def attending_to_branches(model: nn.Module) -> Iterator[None]:
-    """Let a model's attention modules call :func:`branch_attention` while the context lasts."""
+def attending_by(model: nn.Module, name: str) -> Iterator[None]:
+    """Let a model's attention modules call a registered function while the context lasts.
+
+    Args:
+        model: The model.
+        name: What the function is registered as.
+    """
     configs: dict[int, Any] = {
         id(module.config): module.config for module in model.modules() if hasattr(module, "config")
     }
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
         for config, _ in before:
-            config._attn_implementation = _NAME
+            config._attn_implementation = name
         yield
     finally:
         for config, implementation in before:
             config._attn_implementation = implementation
+
+
+def attending_to_branches(model: nn.Module) -> AbstractContextManager[None]:
+    """Let a model's attention modules call :func:`branch_attention` while the context lasts."""
+    return attending_by(model, _NAME)
+
+
+def require_seen(layer: int, seen: Container[int]) -> None:
+    """Raise :class:`ModelError` for a layer whose attention did not ask the function set for it."""
+    if layer not in seen:
+        raise ModelError(
+            f"attention of layer {layer} does not go through transformers' interface",
+            expected="an attention module that calls the configured function",
+            remedy="use full passes for this model",
+        )

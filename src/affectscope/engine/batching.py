@@ -1,7 +1,8 @@
-"""Prompts as token ids, and the one place that pads them.
+"""Prompts as token ids, and the one place that puts several into one tensor.
 
-Prompts are padded on the right: in a causal model what follows the last real token cannot reach
-it, so padding needs no mask and changes no score.
+Either end to end in one row (:mod:`affectscope.engine.packing` keeps them apart), or side by side,
+padded on the right: in a causal model what follows the last real token cannot reach it, so padding
+needs no mask and changes no score.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from affectscope.errors import PromptError
@@ -45,17 +46,31 @@ def encode_all(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[Ids]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts that go through the model together, without their shared prefix."""
+    """Prompts that go through the model together."""
 
-    ids: Int[Tensor, "prompt token"]
-    """Token ids after the prefix, padded on the right with each prompt's own last token."""
+    ids: Int[Tensor, "row token"]
+    """Their token ids: one row for each prompt, or a single row for all."""
     lengths: Int[Tensor, " prompt"]
-    """Number of real tokens after the prefix, on the CPU."""
+    """Number of tokens of each, on the CPU."""
+    first: Int[Tensor, " prompt"]
+    """Where each prompt begins when the rows are read one after another, on the CPU."""
 
     @property
     def n_prompts(self) -> int:
         """How many prompts."""
         return len(self.lengths)
+
+    def at(
+        self, activation: Float[Tensor, "row token d"], columns: Int[Tensor, "prompt position"]
+    ) -> Float[Tensor, "prompt position d"]:
+        """The activations at some tokens of every prompt.
+
+        Args:
+            activation: Of the pass over this batch.
+            columns: The tokens of each prompt, from 0.
+        """
+        index = self.first[:, None] + columns
+        return activation.flatten(0, 1)[index.to(activation.device)]
 
 
 def common_prefix_length(encoded: Sequence[Ids], keep: int) -> int:
@@ -78,46 +93,33 @@ def longest_first(encoded: Sequence[Ids]) -> list[int]:
     return sorted(range(len(encoded)), key=lambda index: (-len(encoded[index]), encoded[index]))
 
 
-LOOK_AHEAD = 256
-"""Prompts that are looked at when batches are formed: enough for the next few."""
-
-
-def first_batch(lengths: Sequence[int], most: int, pass_tokens: int) -> int:
-    """How many prompts to read together, when all are to be read in as little time as can be.
-
-    A batch is padded to its longest prompt, and every pass costs something: of all ways to cut the
-    prompts into batches, the one with the fewest tokens, counted so, is taken.
+def padded(encoded: Sequence[Ids], device: torch.device) -> Batch:
+    """Prompts side by side, filled up to the longest of them with each prompt's own last token.
 
     Args:
-        lengths: Tokens of each prompt, longest first.
-        most: Prompts that fit into a batch.
-        pass_tokens: What a pass costs besides its tokens, in tokens.
-
-    Returns:
-        Size of the first batch.
+        encoded: Token ids of every prompt.
+        device: Where the ids go.
     """
-    n = len(lengths)
-    costs, sizes = [0] * (n + 1), [0] * n  # of the prompts from here to the end
-    for start in range(n - 1, -1, -1):
-        costs[start], sizes[start] = min(
-            (pass_tokens + size * lengths[start] + costs[start + size], size)
-            for size in range(1, min(most, n - start) + 1)
-        )
-    return sizes[0]
+    longest = max(map(len, encoded))
+    rows = [[*ids, *[ids[-1]] * (longest - len(ids))] for ids in encoded]
+    return Batch(
+        ids=torch.tensor(rows, device=device),
+        lengths=torch.tensor([len(ids) for ids in encoded]),
+        first=longest * torch.arange(len(encoded)),
+    )
 
 
-def make_batch(encoded: Sequence[Ids], n_prefix: int, device: torch.device) -> Batch:
-    """Pad prompts to the longest of them.
+def end_to_end(encoded: Sequence[Ids], n_prefix: int, device: torch.device) -> Batch:
+    """Prompts in one row, without their first tokens.
 
     Args:
         encoded: Token ids of every prompt.
         n_prefix: Number of leading tokens to leave out.
         device: Where the ids go.
     """
-    tails = [list(ids[n_prefix:]) for ids in encoded]
-    longest = max(map(len, tails))
-    padded = [tail + [tail[-1]] * (longest - len(tail)) for tail in tails]
+    lengths = torch.tensor([len(ids) - n_prefix for ids in encoded])
     return Batch(
-        ids=torch.tensor(padded, device=device),
-        lengths=torch.tensor([len(tail) for tail in tails]),
+        ids=torch.tensor([[token for ids in encoded for token in ids[n_prefix:]]], device=device),
+        lengths=lengths,
+        first=lengths.cumsum(0) - lengths,
     )

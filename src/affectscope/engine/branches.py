@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from affectscope.engine.access import ModelAccess
 from affectscope.engine.applying import Application, Hits, edit_hooks
-from affectscope.engine.attention import Branches, attending_to_branches
+from affectscope.engine.attention import Branches, attending_to_branches, require_seen
 from affectscope.engine.batching import Ids
 from affectscope.engine.interventions import Edit, Where
 from affectscope.engine.notes import BlockCall
 from affectscope.engine.reading import CleanPass
 from affectscope.engine.starts import Start
-from affectscope.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,7 @@ class BranchPass:
                 stream = _run_block(
                     access.blocks[layer], stream, self._options(call, stream, branches)
                 )
-                if layer not in branches.layers_seen:
-                    raise ModelError(
-                        f"attention of layer {layer} does not go through transformers' interface",
-                        expected="an attention module that calls the configured function",
-                        remedy="use full passes for this model",
-                    )
+                require_seen(layer, branches.layers_seen)
                 new = self._joining(layer + 1, hits).to(stream.device)
                 stream = torch.cat([stream, new], dim=1) if new.shape[1] else stream
             ends = stream[:, self.length - 1 :: self.length]

@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from affectscope.engine.batching import Ids, longest_first
+from affectscope.engine.batching import Batch, Ids, longest_first
 from affectscope.engine.budget import in_portions
-from affectscope.engine.notes import at_columns
 from affectscope.engine.reading import PromptReader
 from affectscope.errors import PromptError
 from affectscope.vocabulary import Site
@@ -97,13 +96,15 @@ def capture(
         portion = order[places.start : places.stop]
         ends = torch.tensor([len(encoded[row]) for row in portion]) - prefix.n_tokens
         columns = ends[:, None] + torch.tensor(list(positions))
+        prompts = [encoded[row] for row in portion]
+        batch = reader.batch(prompts, prefix)
         functions = {
-            (layer, site): _store(tensor[:, i, j], torch.tensor(portion), columns)
+            (layer, site): _store(tensor[:, i, j], torch.tensor(portion), batch, columns)
             for i, layer in enumerate(layers)
             for j, site in enumerate(sites)
         }
         with access.hooks(functions):
-            clean = reader.clean_pass([encoded[row] for row in portion], prefix, keep=0, anew=True)
+            clean = reader.clean_pass(prompts, prefix, keep=0, anew=True)
         final[portion] = clean.hidden.float().cpu()
 
     def most(start: int) -> int:
@@ -113,8 +114,8 @@ def capture(
     return States(tensor, final, tuple(layers), tuple(sites), tuple(positions))
 
 
-def _store(target: Tensor, rows: Tensor, columns: Tensor) -> Callable[[Tensor], None]:
+def _store(target: Tensor, rows: Tensor, batch: Batch, columns: Tensor) -> Callable[[Tensor], None]:
     def store(activation: Tensor) -> None:
-        target[rows] = at_columns(activation, columns).float().cpu()
+        target[rows] = batch.at(activation, columns).float().cpu()
 
     return store

@@ -11,7 +11,7 @@ from affectscope.engine.applying import Application, Hits, add_hits, edit_hooks
 from affectscope.engine.batching import Ids
 from affectscope.engine.budget import in_portions
 from affectscope.engine.interventions import Intervention, Where
-from affectscope.engine.reading import NOTHING, PromptReader
+from affectscope.engine.reading import PromptReader
 
 
 @torch.no_grad()
@@ -43,14 +43,14 @@ def score_full_passes(
         counted: Hits = {}
         hooks = edit_hooks(list(_applications(members, encoded)), counted)
         with reader.access.hooks(hooks, editing=True):
-            states = reader.read(sequences, NOTHING).hidden
+            states = reader.side_by_side(sequences)
         rows = torch.tensor([prompt for prompt, _ in members])
         columns = torch.tensor([i for _, (i, _) in members])
         logits[rows, columns] = reader.access.unembed(states, label_ids).cpu()
         add_hits(hits, counted)
 
     def most(start: int) -> int:
-        return reader.most_prompts([encoded[prompt] for prompt, _ in pairs[start:]], NOTHING)
+        return reader.most_sequences([encoded[prompt] for prompt, _ in pairs[start:]])
 
     in_portions(reader.budget, len(pairs), most, work)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from affectscope.engine.access import ModelAccess
@@ -41,14 +41,6 @@ class Notes:
     mlp_out: dict[int, Float[Tensor, "prompt kept d_model"]] = field(default_factory=dict)
 
 
-def at_columns(
-    activation: Float[Tensor, "prompt token d"], columns: Int[Tensor, "prompt position"]
-) -> Float[Tensor, "prompt position d"]:
-    """The activations of some tokens of every prompt."""
-    rows = torch.arange(len(columns), device=activation.device)
-    return activation[rows[:, None], columns.to(activation.device)]
-
-
 @contextmanager
 def noting(access: ModelAccess, batch: Batch, keep: int) -> Iterator[Notes]:
     """Note what a pass over a batch leaves at the ``keep`` last tokens of every prompt."""
@@ -58,17 +50,17 @@ def noting(access: ModelAccess, batch: Batch, keep: int) -> Iterator[Notes]:
 
     def note(layer: int, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         options = _by_name(block, args, kwargs)
-        notes.streams[layer] = at_columns(options.pop("hidden_states"), last)
+        notes.streams[layer] = batch.at(options.pop("hidden_states"), last)
         given = options.pop("position_embeddings", None)
         if id(given) not in seen:
-            seen[id(given)] = (given, _positions(given, last))
+            seen[id(given)] = (given, _positions(given, batch, last))
         notes.calls[layer] = BlockCall(_for_branches(block, options), seen[id(given)][1])
 
     def note_end(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        notes.streams[access.n_layers] = at_columns(args[0], last)
+        notes.streams[access.n_layers] = batch.at(args[0], last)
 
     def note_mlp(layer: int) -> Callable[[Tensor], None]:
-        return lambda added: notes.mlp_out.__setitem__(layer, at_columns(added, last))
+        return lambda added: notes.mlp_out.__setitem__(layer, batch.at(added, last))
 
     handles = [
         block.register_forward_pre_hook(
@@ -92,11 +84,11 @@ def _by_name(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _positions(given: Any, last: Tensor) -> tuple[Tensor, ...]:
+def _positions(given: Any, batch: Batch, last: Tensor) -> tuple[Tensor, ...]:
     """Position embeddings (cosines and sines) at the last tokens of every prompt."""
     if given is None:
         return ()
-    return tuple(at_columns(tensor.expand(len(last), -1, -1), last) for tensor in given)
+    return tuple(batch.at(tensor.expand(len(batch.ids), -1, -1), last) for tensor in given)
 
 
 _NOT_FOR_BRANCHES = frozenset(

@@ -8,7 +8,9 @@ input of every block at the last tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,24 +19,12 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from affectscope.engine.access import ModelAccess
-from affectscope.engine.attention import KeysValues
-from affectscope.engine.batching import (
-    LOOK_AHEAD,
-    Batch,
-    Ids,
-    common_prefix_length,
-    first_batch,
-    make_batch,
-)
+from affectscope.engine.attention import KeysValues, require_seen
+from affectscope.engine.batching import Batch, Ids, common_prefix_length, end_to_end, padded
 from affectscope.engine.budget import Budget
 from affectscope.engine.memory import PassMemory
-from affectscope.engine.notes import BlockCall, at_columns, noting
-
-CPU_PASS_TOKENS = 35
-"""A pass takes time whatever it holds: as much as so many more tokens of the default model."""
-
-GPU_PASS_TOKENS = 1024
-"""The same for a GPU."""
+from affectscope.engine.notes import BlockCall, Notes, noting
+from affectscope.engine.packing import Pack, attending_to_packed
 
 
 @dataclass(frozen=True)
@@ -49,15 +39,6 @@ class Prefix:
     def n_tokens(self) -> int:
         """How many tokens."""
         return len(self.ids)
-
-    def cache(self, n_prompts: int) -> DynamicCache:
-        """A cache of the prefix, for so many prompts."""
-        return DynamicCache(
-            [
-                (keys.expand(n_prompts, -1, -1, -1), values.expand(n_prompts, -1, -1, -1))
-                for keys, values in self.keys_values
-            ]
-        )
 
 
 NOTHING = Prefix()
@@ -82,11 +63,6 @@ class CleanPass:
     """What each MLP adds, at the last tokens, by layer."""
     kept: int = 0
     """At how many last tokens the states were kept."""
-
-    def without_prefix(self) -> CleanPass:
-        """The same, where keys and values are not views of those of the prefix and the prompts."""
-        own = [(keys.contiguous(), values.contiguous()) for keys, values in self.keys_values]
-        return replace(self, keys_values=own)
 
     def n_bytes(self) -> int:
         """Memory it holds besides the prefix, roughly."""
@@ -132,46 +108,76 @@ class PromptReader:
         return prefix
 
     def most_prompts(self, encoded: Sequence[Ids], prefix: Prefix) -> int:
-        """How many of the prompts, the first being the longest, go into the next pass."""
+        """How many of the prompts, the first being the longest, are read together."""
         if self.plain:
             return 1
+        longest = len(encoded[0]) - prefix.n_tokens
+        rows = self.budget.rows(self.access, tokens=longest, keys=len(encoded[0]))
+        room, most = rows * longest, rows if self.budget.asked is not None else len(encoded)
+        for n, ids in enumerate(encoded[:most]):
+            room -= len(ids) - prefix.n_tokens
+            if room < 0:
+                return n
+        return min(most, len(encoded))
+
+    def most_sequences(self, encoded: Sequence[Ids]) -> int:
+        """How many whole sequences, the first being the longest, go through side by side."""
         longest = len(encoded[0])
-        own = [len(ids) - prefix.n_tokens for ids in encoded[:LOOK_AHEAD]]
-        rows = self.budget.rows(self.access, tokens=own[0], keys=longest)
-        cost = CPU_PASS_TOKENS if self.access.device.type == "cpu" else GPU_PASS_TOKENS
-        return first_batch(own, rows, cost)
+        return 1 if self.plain else self.budget.rows(self.access, tokens=longest, keys=longest)
 
     @torch.no_grad()
-    def read(self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int = 0) -> CleanPass:
-        """Run prompts together; hooks that are on see the prompts' own tokens.
+    def side_by_side(self, encoded: Sequence[Ids]) -> Float[Tensor, "sequence d_model"]:
+        """The last tokens' hidden states after the final norm, by an ordinary padded pass.
+
+        Hooks that are on see ``[sequence, token, d_model]``.
+        """
+        batch = padded(encoded, self.access.device)
+        return _last(self.access.backbone(input_ids=batch.ids, use_cache=False), batch)
+
+    def batch(self, encoded: Sequence[Ids], prefix: Prefix) -> Batch:
+        """The tensor that :meth:`read` puts prompts into, which tells hooks where a token is."""
+        if self.plain:
+            return padded(encoded, self.access.device)
+        return end_to_end(encoded, prefix.n_tokens, self.access.device)
+
+    @torch.no_grad()
+    def read(self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int) -> CleanPass:
+        """Read prompts together.
 
         Args:
             encoded: Token ids of the prompts.
             prefix: What they share.
             keep: At how many last tokens the blocks' inputs are kept, for branches to start from;
                 0 keeps neither those nor keys and values.
+
+        Raises:
+            ModelError: Attention that does not go through transformers' interface, or that does
+                what is not known here.
         """
-        batch = make_batch(encoded, prefix.n_tokens, self.access.device)
-        if self.plain or not keep:
-            cache = prefix.cache(batch.n_prompts) if prefix.n_tokens else None
-            output = self.access.backbone(
-                input_ids=batch.ids, past_key_values=cache, use_cache=cache is not None
+        access = self.access
+        batch = self.batch(encoded, prefix)
+        if self.plain:
+            return CleanPass(batch, prefix, self.side_by_side(encoded))
+        pack = Pack(batch, prefix.keys_values)
+        positions = [range(prefix.n_tokens, len(ids)) for ids in encoded]
+        position_ids = torch.tensor([[*chain(*positions)]], device=access.device)
+        with (
+            attending_to_packed(access.model, pack),
+            noting(access, batch, keep) if keep else nullcontext(Notes()) as notes,
+        ):
+            output = access.backbone(
+                input_ids=batch.ids, position_ids=position_ids, use_cache=False
             )
-            return CleanPass(batch, prefix, _last(output, batch))
-        cache = prefix.cache(batch.n_prompts) if prefix.n_tokens else DynamicCache()
-        with noting(self.access, batch, keep) as notes:
-            output = self.access.backbone(
-                input_ids=batch.ids, past_key_values=cache, use_cache=True
-            )
-        layers = range(self.access.n_layers)
+        hidden, layers = _last(output, batch), range(access.n_layers)
+        for layer in layers:
+            require_seen(layer, pack.own)
+        if not keep:
+            return CleanPass(batch, prefix, hidden)
         return CleanPass(
             batch,
             prefix,
-            _last(output, batch),
-            keys_values=[
-                (layer.keys[:, :, prefix.n_tokens :], layer.values[:, :, prefix.n_tokens :])
-                for layer in cache.layers
-            ],
+            hidden,
+            keys_values=[pack.own[layer] for layer in layers],
             calls=[notes.calls[layer] for layer in layers],
             streams=[notes.streams[layer] for layer in (*layers, len(layers))],
             mlp_out=notes.mlp_out,
@@ -195,10 +201,10 @@ class PromptReader:
         known = None if anew else self.memory.find(key)
         if known is not None and known.kept >= keep:
             return known
-        clean = self.read(encoded, prefix, keep=max(keep, 1)).without_prefix()
+        clean = self.read(encoded, prefix, keep=max(keep, 1))
         self.memory.keep(key, clean, clean.n_bytes())
         return clean
 
 
 def _last(output: Any, batch: Batch) -> Float[Tensor, "prompt d_model"]:
-    return at_columns(output.last_hidden_state, batch.lengths[:, None] - 1)[:, 0]
+    return batch.at(output.last_hidden_state, batch.lengths[:, None] - 1)[:, 0]

@@ -97,7 +97,7 @@ def check_encoded(access: ModelAccess, encoded: Sequence[tuple[int, ...]]) -> li
         ),
         (
             "clean scores",
-            "the engine's batch with shared prefix and padding against one plain pass per prompt",
+            "prompts after a shared prefix, end to end, against one plain pass per prompt",
             True,
             lambda: clean_difference(access, encoded),
         ),
