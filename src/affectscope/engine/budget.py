@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 SHARE = 0.25
 """Share of the free memory that one pass may take: the estimate is rough."""
 
-CPU_TOKENS = 2048
+CPU_TOKENS = 4096
 """More tokens in a pass do not make a CPU faster, and leave its caches."""
 
 GPU_TOKENS = 16384

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
@@ -26,6 +26,10 @@ from affectscope.engine.attention import KeysValues, attending_by, refuse_unknow
 from affectscope.engine.batching import Batch
 
 _NAME = "affectscope_packed"
+
+MOST_SCORES = 2**24
+"""Up to so many scores plain products are faster on a CPU than torch's attention, whose blocks are
+made for long prompts; beyond it the scores are never held all at once."""
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Pack:
     """Keys and values that all prompts attend to, of every layer; empty when there are none."""
     own: dict[int, KeysValues] = field(default_factory=dict)
     """The prompts' keys and values ``[prompt, kv_head, token, d_head]``, by layer as they come."""
-    _masks: dict[tuple[int | None, torch.device], Tensor] = field(default_factory=dict)
+    _masks: dict[tuple[int | None, torch.device, torch.dtype], Tensor] = field(default_factory=dict)
     _indices: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def spread(
@@ -67,14 +71,17 @@ class Pack:
             self._indices[device] = (apart.clamp(max=last).to(device), together.to(device))
         return self._indices[device]
 
-    def mask(self, window: int | None, device: torch.device) -> Bool[Tensor, "longest key"]:
-        """Where a token may look: the prefix and its own prompt, up to itself.
+    def mask(
+        self, window: int | None, device: torch.device, dtype: torch.dtype
+    ) -> Float[Tensor, "longest key"]:
+        """0 where a token may look (the prefix and its own prompt, up to itself), or -infinity.
 
         Args:
             window: A token sees so many tokens, itself included; None for all earlier ones.
             device: Where the mask is wanted.
+            dtype: Of what it is added to.
         """
-        key = (window, device)
+        key = (window, device, dtype)
         if key not in self._masks:
             shared = self.prefix[0][0].shape[2] if self.prefix else 0
             query = shared + torch.arange(int(self.batch.lengths.max()))[:, None]
@@ -82,7 +89,8 @@ class Pack:
             allowed = position <= query
             if window is not None:
                 allowed &= position > query - window
-            self._masks[key] = allowed.to(device)
+            mask = torch.zeros(allowed.shape).masked_fill_(~allowed, float("-inf"))
+            self._masks[key] = mask.to(device, dtype)
         return self._masks[key]
 
 
@@ -127,35 +135,40 @@ def packed_attention(
             torch.cat([first.to(own.device).expand(len(own), -1, -1, -1), own], dim=2)
             for first, own in zip(pack.prefix[layer], (keys, values), strict=True)
         )
-    mask = pack.mask(sliding_window, query.device)
-    if softcap is None:
+    n_scores = queries.shape[:3].numel() * keys.shape[2]
+    if softcap is None and (query.device.type != "cpu" or n_scores > MOST_SCORES):
+        mask = pack.mask(sliding_window, query.device, query.dtype)
         out = nn.functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True
         )
     else:
-        out = _capped_attention(queries, keys, values, mask, scaling=scaling, softcap=softcap)
+        mask = pack.mask(sliding_window, query.device, torch.float32)
+        out = _attention(queries, keys, values, mask, scaling=scaling, softcap=softcap)
     return pack.join(out), None
 
 
-def _capped_attention(
+def _attention(
     queries: Float[Tensor, "prompt head query d_head"],
     keys: Float[Tensor, "prompt kv_head key d_head"],
     values: Float[Tensor, "prompt kv_head key d_value"],
-    mask: Bool[Tensor, "query key"],
+    mask: Float[Tensor, "query key"],
     *,
     scaling: float | None,
-    softcap: float,
+    softcap: float | None,
 ) -> Float[Tensor, "prompt head query d_value"]:
-    """Attention with capped scores, which torch's own does not know."""
-    n_kv = keys.shape[1]
-    n_prompts, _, n_queries, d_head = queries.shape
-    # heads that share keys come together
-    grouped = queries.reshape(n_prompts, n_kv, -1, n_queries, d_head)
-    scores = (grouped @ keys[:, :, None].transpose(-1, -2)).float()
+    """Attention by plain products, with scores in float32 whatever the model's type."""
+    n_prompts, n_heads, n_queries, d_head = queries.shape
+    n_kv, n_keys = keys.shape[1], keys.shape[2]
+    # query heads that share keys come together
+    rows = queries.reshape(n_prompts * n_kv, -1, d_head)
+    scores = (rows @ keys.flatten(0, 1).transpose(1, 2)).float()
     scores *= d_head**-0.5 if scaling is None else scaling
-    scores = softcap * torch.tanh(scores / softcap)
-    weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
-    return (weights.to(values.dtype) @ values[:, :, None]).flatten(1, 2)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.view(n_prompts * n_kv, -1, n_queries, n_keys).add_(mask)
+    weights = torch.softmax(scores, dim=-1).to(values.dtype)
+    out = weights.view(n_prompts * n_kv, -1, n_keys) @ values.flatten(0, 1)
+    return out.view(n_prompts, n_heads, n_queries, -1)
 
 
 AttentionInterface.register(_NAME, packed_attention)
