@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := $(if $(filter command%,$(origin VENV)),$(VENV),.venv-bench)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint bench bench-probes clean
 .DEFAULT_GOAL := install
 
 ## install: the package and its command `affectscope`, into $(VENV)
@@ -30,6 +30,11 @@ lint: $(VENV)/.installed-dev
 bench:
 	@$(MAKE) --no-print-directory VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed-peers
 	$(BENCH_VENV)/bin/python -m benchmarks.run $(if $(QUICK),--quick) \
+	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT))
+
+## bench-probes: probes solved together and one by one with scikit-learn; CROWD_ENVENT=FOLDER its texts
+bench-probes: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.probes \
 	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT))
 
 clean:

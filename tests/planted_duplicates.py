@@ -41,7 +41,8 @@ def out_of_fold(texts, emotions, groups, seed=0):
     words = TfidfVectorizer().fit_transform(texts)
     labels = np.array(emotions)
     dense = TruncatedSVD(DIMENSIONS, random_state=seed).fit_transform(words).astype(np.float32)
-    found = {"linear probe": (probe_out_of_fold(dense, emotions, folds)[0] == labels).mean()}
+    probe = probe_out_of_fold(dense, {"emotion": emotions}, folds, penalties=(1.0,))["emotion"]
+    found = {"linear probe": (probe.predicted == labels).mean()}
     for name, model in (
         ("naive Bayes", MultinomialNB()),
         ("nearest text", KNeighborsClassifier(1)),

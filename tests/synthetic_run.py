@@ -84,22 +84,24 @@ def probe_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFram
     for rank, site in enumerate(sites):
         rise = 1 / (1 + np.exp(-(np.arange(n_layers) - 0.5 * n_layers) / (0.08 * n_layers)))
         for layer, value in enumerate(0.12 + (0.25 + 0.04 * rank) * rise):
-            rows.append(
-                {"metric": "accuracy", "site": site, "layer": layer, **estimate(value, 700)}
-            )
+            parts = {"accuracy": value, "control_word": 0.1, "control_item": 0.08}
+            for metric, share in (*parts.items(), ("selectivity", value - 0.1)):
+                where = {"metric": metric, "site": site, "layer": layer}
+                rows.append({**where, **estimate(share, 700)})
     return pd.DataFrame(rows)
 
 
 def ablate_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFrame:
     """Agreement is the complement of the transfer that patching finds."""
     rows = []
-    for kind, depth in (("zero", 0.9), ("noise", 1.3)):
+    for kind, depth in (("zero", 0.9), ("noise", 1.3), ("mean", 0.6), ("resample", 0.8)):
         for site in sites:
             for layer, carried in enumerate(_curve(site, n_layers)):
                 where = {"kind": kind, "site": site, "layer": layer, "span": 1}
                 kept = max(0.02, 0.95 - depth * carried)
                 rows.append({"metric": "agreement", **where, **estimate(kept, 700, 0.03)})
                 rows.append({"metric": "accuracy", **where, **estimate(0.28 * kept, 700, 0.03)})
+                rows.append({"metric": "kl", **where, **estimate(2 * depth * carried, 700, 0.05)})
     return pd.DataFrame(rows)
 
 

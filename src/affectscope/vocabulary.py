@@ -114,7 +114,7 @@ Calibration = Literal["none", "content-free", "batch"]
 
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
-AblationKind = Literal["zero", "noise"]
+AblationKind = Literal["zero", "noise", "mean", "resample"]
 """What replaces an activation in a knock-out."""
 
 ABLATION_KINDS: tuple[AblationKind, ...] = get_args(AblationKind)

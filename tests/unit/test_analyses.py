@@ -139,19 +139,59 @@ class TestInfer:
 
 class TestAblate:
     def test_answers_are_those_of_full_passes(self, study, lm, task, truth):
-        texts, _, offsets = truth
-        result = run(afa.Ablate(study))
+        texts, clean_logits, offsets = truth
+        experiment = afa.Ablate(study)
+        result = run(experiment)
         changes = {
             "zero": lambda site, layer: reference.zero(),
             "noise": lambda site, layer: reference.noise(3, site, layer),
         }
-        assert len(result.observations) == 40 * 2 * 3 * 4
-        for row in result.observations.sample(60, random_state=0).itertuples():
+
+        def activation(item, site, layer):
+            ids = lm.tokenizer.encode(task.template.fill(texts[item]))
+            return reference.activation(lm.model, ids, site, layer)
+
+        def change_of(row):
+            if row.kind == "mean":
+                every = [activation(item, row.site, row.layer) for item in range(40)]
+                return reference.replace(torch.stack(every).mean(dim=0))
+            if row.kind == "resample":
+                donor = experiment.donors[row.item]
+                return reference.replace(activation(donor, row.site, row.layer))
+            return changes[row.kind](row.site, row.layer)
+
+        assert len(result.observations) == 40 * 4 * 3 * 4
+        for row in result.observations.sample(80, random_state=0).itertuples():
             ids = lm.tokenizer.encode(task.template.fill(texts[row.item]))
-            change = changes[row.kind](row.site, row.layer)
+            change = change_of(row)
             edits = [(row.site, row.layer, -1, change)]
             logits = reference.full_pass(lm.model, ids, edits, task.label_ids).numpy()
-            assert row.predicted == EMOTIONS[int((log_softmax(logits) - offsets).argmax())]
+            scores = log_softmax(logits.astype(float)) - offsets
+            assert row.predicted == EMOTIONS[int(scores.argmax())]
+            clean = log_softmax(clean_logits[row.item].astype(float)) - offsets
+            p, q = (np.exp(log_softmax(values)) for values in (clean, scores))
+            assert row.kl == pytest.approx((p * np.log(p / q)).sum(), abs=1e-4)
+
+    def test_the_divergence_and_its_peak(self, study):
+        result = run(afa.Ablate(study))
+        seen = result.observations
+        assert (seen["kl"] >= 0).all()
+        here = seen[(seen.kind == "resample") & (seen.site == "mlp_out")]
+        means = here.groupby("layer")["kl"].mean()
+        for layer in range(4):
+            where = {"kind": "resample", "site": "mlp_out", "layer": layer, "items": "all"}
+            row = value_of(result.table, metric="kl", **where)
+            assert row["value"] == pytest.approx(means[layer])
+            assert row["low"] <= row["value"] <= row["high"]
+        peak = result.summary["ablate.resample.mlp_out.highest_kl_layer"].value
+        assert peak == means.idxmax()
+        assert result.summary["ablate.resample.mlp_out.highest_kl"].value == means.max()
+
+    def test_donors_are_of_other_groups(self, study):
+        donors = afa.Ablate(study).donors
+        groups = np.array(study.corpus.groups)
+        assert (groups[donors] != groups).all()
+        assert len(set(donors.tolist())) > 15
 
     def test_estimates_are_the_shares_of_the_observations(self, study):
         result = run(afa.Ablate(study))
@@ -159,7 +199,7 @@ class TestAblate:
         right = everything[everything.clean == everything.emotion]
         assert 0 < len(right) < len(everything)
         for (items, seen), kind in itertools.product(
-            {"all": everything, "right": right}.items(), ("zero", "noise")
+            {"all": everything, "right": right}.items(), ("zero", "noise", "mean", "resample")
         ):
             lows = {}
             for layer in range(4):

@@ -101,11 +101,15 @@ def test_every_experiment_has_its_figures(tables):
         "infer_confusion",
         "infer_confusion_raw",
     }
-    assert set(probe_charts(tables["probe"])) == {"probe_layers", "probe_heatmap"}
+    assert set(probe_charts(tables["probe"])) == {
+        "probe_layers",
+        "probe_heatmap",
+        "probe_selectivity",
+    }
     assert set(ablate_charts(tables["ablate"])) == {
         f"ablate_{kind}_{what}"
-        for kind in ("zero", "noise")
-        for what in ("layers", "heatmap", "accuracy")
+        for kind in ("zero", "noise", "mean", "resample")
+        for what in ("layers", "heatmap", "accuracy", "kl")
     }
     assert set(patch_charts(tables["patch"])) == {
         "patch_layers",
@@ -131,7 +135,13 @@ def assert_readable(name: str, svg: ElementTree.Element) -> None:
     ]
     assert min(sizes) >= 10, name
     written = texts(svg)
-    titles = ("share of", "emotion of the author", "Jensen-Shannon distance")
+    titles = (
+        "share of",
+        "emotion of the author",
+        "Jensen-Shannon distance",
+        "accuracy minus control accuracy",
+        "KL divergence, nats",
+    )
     assert any(word in " ".join(written) for word in titles), name
     if not name.startswith(("infer", "human", "pairs")):
         assert "layer (from 0)" in written, name

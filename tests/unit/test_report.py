@@ -359,7 +359,7 @@ def test_a_broken_picture_counts_as_not_drawn(tmp_path):
     picture = folder / "figures" / "probe_layers.svg"
     picture.write_bytes(picture.read_bytes()[:5000])
     page = Page(build_report(folder))
-    assert len(page.of("img")) == 1
+    assert len(page.of("img")) == 2
     assert "probe_layers" in page.text[page.text.index("have not been drawn") :]
 
 
@@ -533,7 +533,7 @@ def test_figures_of_an_earlier_result_are_not_shown(tmp_path):
     folder = synthetic_run.write_run(tmp_path / "run", {"probe": synthetic_run.probe_table(4)})
     draw_figures(folder)
     (folder / "figures" / "probe_old.svg").write_text("<svg></svg>")
-    assert len(Page(build_report(folder)).of("img")) == 2
+    assert len(Page(build_report(folder)).of("img")) == 3
 
 
 def test_draw_figures_returns_what_it_wrote(tmp_path):

@@ -1,30 +1,51 @@
 """Which activation does the model need for its answer? Knock-outs, layer by site.
 
-The last token's activation is replaced by zeros, or by Gaussian noise of its own norm (Tak et al.
-2025), over a window of layers; agreement is how often the answer stays what it was.
+Over a window of layers the last token's activation is replaced: by zeros, or by Gaussian noise of
+its own norm (Tak et al. 2025), which no text would ever cause; or by what texts do cause, the mean
+over all items (mean ablation: Wang et al. 2023, "Interpretability in the wild") or the activation
+of another item drawn at random (resample ablation: Chan et al. 2022, "Causal scrubbing"). Agreement
+is how often the answer stays what it was; the Kullback-Leibler divergence tells how much the
+distribution over the labels changes even where the answer does not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.infer import percent
 from affectscope.analyses.layers import ALL, RIGHT, curves_by_layer, item_sets, layer_table
 from affectscope.analyses.study import ITEMS, Study
 from affectscope.analyses.windows import require_count, window
-from affectscope.engine import Edit, Intervention, Noise, Zero
+from affectscope.engine import Edit, Intervention, Mean, Noise, Replace, Zero
 from affectscope.figures import ablate_charts
 from affectscope.stats import Estimate
 from affectscope.vocabulary import ABLATION_KINDS, SITES, AblationKind, Site
 
+_DOING: dict[AblationKind, str] = {
+    "zero": "Zeroing",
+    "noise": "Replacing by noise",
+    "mean": "Replacing by the mean over items",
+    "resample": "Replacing by another item's",
+}
+"""What is done, for the answer."""
+
+
+METRICS = {"agreement": "agrees", "accuracy": "correct", "kl": "kl"}
+"""What is averaged over items: metric, and column of the observations."""
+
+Activations = Float[Tensor, "item layer site d_model"]
+
 
 class Ablate(Experiment):
-    """Zero and noise knock-outs.
+    """Knock-outs by zeros, noise, the mean, and other items' activations.
 
     Args:
         study: The study.
@@ -45,7 +66,8 @@ class Ablate(Experiment):
     def method(self) -> str:
         """What is done, for the report."""
         return (
-            f"{self.n_items} items, windows of {self.span} layer(s), noise seed {self.study.seed}."
+            f"{self.n_items} items, windows of {self.span} layer(s); noise, and the other item "
+            f"whose activations each item gets, by seed {self.study.seed}."
         )
 
     @cached_property
@@ -73,24 +95,42 @@ class Ablate(Experiment):
             for start in range(0, self.n_items, ITEMS)
         ]
 
-    def _edits(self, kind: AblationKind, site: Site, layer: int) -> list[Edit]:
+    @cached_property
+    def donors(self) -> NDArray[np.int64]:
+        """For every item the one whose activations replace its own: of another group, if any is."""
+        return draw_donors(self.study.corpus.groups, self.study.seed)
+
+    def _edits(
+        self, kind: AblationKind, site: Site, layer: int, donated: Activations
+    ) -> list[Edit]:
         layers = window(layer, self.span, self.study.lm.n_layers)
-        if kind == "zero":
-            return [Zero(site, at) for at in layers]
-        return [Noise(site, at, seed=self.study.seed) for at in layers]
+        column = SITES.index(site)
+        match kind:
+            case "zero":
+                return [Zero(site, at) for at in layers]
+            case "noise":
+                return [Noise(site, at, seed=self.study.seed) for at in layers]
+            case "mean":
+                mean = self.study.clean.mean_activations
+                return [Mean(site, at, value=mean[at, column]) for at in layers]
+            case "resample":
+                return [Replace(site, at, value=donated[:, at, column]) for at in layers]
 
     def compute(self, unit: Unit) -> UnitOutput:
         """Answers of a block of items under every knock-out."""
         study = self.study
         start, stop = unit.key["items"]
+        donated = study.clean.all_activations(self.donors[start:stop])
         interventions = [
-            Intervention(self._edits(*condition), name=" ".join(map(str, condition)))
+            Intervention(self._edits(*condition, donated), name=" ".join(map(str, condition)))
             for condition in self._conditions
         ]
         sweep = study.remembering_lm.intervene(
             study.prompts[start:stop], interventions, label_ids=study.task.label_ids
         )
-        answers = study.clean.offsets.scores(sweep.logits).argmax(dim=-1).numpy()
+        scores = study.clean.offsets.scores(sweep.logits)
+        clean = study.clean.offsets.scores(study.clean.logits[start:stop])
+        answers = scores.argmax(dim=-1).numpy()
         n, k = answers.shape
         items = np.repeat(np.arange(start, stop), k)
         kinds, sites, layers = zip(*self._conditions, strict=True)
@@ -107,12 +147,13 @@ class Ablate(Experiment):
                     "emotion": labels[study.clean.emotions[items]],
                     "clean": labels[study.clean.predicted[items]],
                     "predicted": labels[answers.ravel()],
+                    "kl": kullback_leibler(clean[:, None], scores).flatten().numpy(),
                 }
             )
         )
 
     def result(self, observations: pd.DataFrame) -> Result:
-        """Agreement and accuracy by kind, layer and site; the layer where agreement is lowest.
+        """Agreement, accuracy and divergence by kind, layer and site, and where they are extreme.
 
         Over all items, and over those that the model gets right.
         """
@@ -147,16 +188,21 @@ class Ablate(Experiment):
         summary: dict[str, Estimate] = {}
         for kind in ABLATION_KINDS:
             here = of_items[of_items["kind"] == kind]
-            for metric, column in (("agreement", "agrees"), ("accuracy", "correct")):
+            for metric, column in METRICS.items():
                 curves = curves_by_layer(here, column, "item", draws)
                 parts.append(layer_table(curves, metric).assign(kind=kind, span=self.span))
-                if metric == "accuracy":
-                    continue
                 for site, curve in curves.items():
-                    lowest = curve.peak(range(len(curve.value)), lowest=True)
-                    summary[f"ablate.{kind}.{site}.lowest_layer"] = lowest
-                    agreement = curve.estimates()[int(lowest.value)]
-                    summary[f"ablate.{kind}.{site}.lowest_agreement"] = agreement
+                    layers = range(len(curve.value))
+                    name = f"ablate.{kind}.{site}"
+                    if metric == "agreement":
+                        lowest = curve.peak(layers, lowest=True)
+                        summary[f"{name}.lowest_layer"] = lowest
+                        agreement = curve.estimates()[int(lowest.value)]
+                        summary[f"{name}.lowest_agreement"] = agreement
+                    elif metric == "kl":
+                        highest = curve.peak(layers)
+                        summary[f"{name}.highest_kl_layer"] = highest
+                        summary[f"{name}.highest_kl"] = curve.estimates()[int(highest.value)]
         return pd.concat(parts, ignore_index=True), summary
 
     def _answer(self, summary: dict[str, Estimate]) -> str:
@@ -165,8 +211,8 @@ class Ablate(Experiment):
             lowest = summary[f"ablate.{kind}.attn_out.lowest_layer"]
             agreement = summary[f"ablate.{kind}.attn_out.lowest_agreement"]
             sentence = (
-                f"{'Zeroing' if kind == 'zero' else 'Replacing by noise'} attn_out changes the "
-                f"answer most at layer {lowest.value:.0f} [{lowest.low:.0f}, {lowest.high:.0f}], "
+                f"{_DOING[kind]} attn_out changes the answer most at layer "
+                f"{lowest.value:.0f} [{lowest.low:.0f}, {lowest.high:.0f}], "
                 f"where it stays the same for {percent(agreement)} of items"
             )
             right = summary.get(f"ablate.{kind}.attn_out.lowest_agreement_{RIGHT}")
@@ -178,3 +224,37 @@ class Ablate(Experiment):
                 )
             sentences.append(f"{sentence}.")
         return " ".join(sentences)
+
+
+def kullback_leibler(
+    clean: Float[Tensor, "*rows label"], changed: Float[Tensor, "*rows label"]
+) -> Float[Tensor, "*rows"]:
+    """``sum of p log(p / q)`` in nats: what is lost when q stands in for p (Kullback 1951).
+
+    Args:
+        clean: Scores whose softmax is p.
+        changed: Scores whose softmax is q.
+    """
+    log_p, log_q = clean.log_softmax(dim=-1), changed.log_softmax(dim=-1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp_min(0)
+
+
+def draw_donors(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """For every item another one, drawn evenly from those of other groups.
+
+    Where all items are of one group, from all but the item itself; a single item gets its own.
+
+    Args:
+        groups: Group of every item.
+        seed: Seed of the draw.
+    """
+    codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    if codes.max(initial=0) == 0:
+        codes = np.arange(len(codes))
+    rng = np.random.default_rng(seed)
+    order = np.argsort(codes, kind="stable")
+    first = np.searchsorted(codes[order], codes, side="left")
+    size = np.searchsorted(codes[order], codes, side="right") - first
+    others = np.maximum(len(codes) - size, 1)
+    place = (rng.random(len(codes)) * others).astype(np.int64)
+    return order[np.where(place >= first, place + size, place) % len(codes)]

@@ -228,6 +228,20 @@ class CleanPasses:
             [self._study.store.read_arrays(unit)[f"{site}.{layer}"] for unit in self._units]
         )
 
+    @cached_property
+    def mean_activations(self) -> Float[Tensor, "layer site d_model"]:
+        """The mean over all items at every layer and site."""
+        lm = self._study.lm
+        total = torch.zeros(lm.n_layers, len(SITES), lm.d_model, dtype=torch.float64)
+        for unit in self._units:
+            arrays = self._study.store.read_arrays(unit)
+            for layer in range(lm.n_layers):
+                for j, site in enumerate(SITES):
+                    total[layer, j] += torch.from_numpy(
+                        arrays[f"{site}.{layer}"].sum(axis=0, dtype=np.float64)
+                    )
+        return (total / len(self.table)).float()
+
     def all_activations(self, items: NDArray[np.int64]) -> Float[Tensor, "item layer site d_model"]:
         """Activations of some items at every layer and site, read from their units only."""
         lm = self._study.lm

@@ -14,6 +14,8 @@ _COLUMNS = ("metric", "kind", "site", "layer", "span", "value", "low", "high", "
 _DONE: dict[AblationKind, tuple[str, str]] = {
     "zero": ("set to zero", "set to zero"),
     "noise": ("replaced by noise", "replaced by noise of the same length (norm)"),
+    "mean": ("replaced by the mean", "replaced by its mean over all items"),
+    "resample": ("replaced by another text's", "replaced by that of another item, drawn at random"),
 }
 """What is done to the site, for a title and for a caption."""
 
@@ -26,7 +28,8 @@ def ablate_charts(table: pd.DataFrame) -> dict[str, alt.TopLevelMixin]:
 def ablate_figures(table: pd.DataFrame) -> dict[str, Figure]:
     """The figures of a table of estimates of ``ablate``, by file name.
 
-    For each kind of knock-out: agreement with the undisturbed answer, and accuracy.
+    For each kind of knock-out: agreement with the undisturbed answer, accuracy, and how far the
+    distribution over the labels moves.
     """
     need_columns(table, _COLUMNS, "ablate")
     table = of_all_items(table)
@@ -38,6 +41,8 @@ def ablate_figures(table: pd.DataFrame) -> dict[str, Figure]:
             figures[f"ablate_{kind}_heatmap{ending}"] = _map(rows, kind)
         for ending, rows in by_span(of_kind[of_kind["metric"] == "accuracy"]):
             figures[f"ablate_{kind}_accuracy{ending}"] = _accuracy(rows, kind)
+        for ending, rows in by_span(of_kind[of_kind["metric"] == "kl"]):
+            figures[f"ablate_{kind}_kl{ending}"] = _divergence(rows, kind)
     return figures
 
 
@@ -94,4 +99,22 @@ def _accuracy(rows: pd.DataFrame, kind: AblationKind) -> Figure:
             "Bands are 95 % intervals, large points the lowest layer of each site."
         ),
         alt_text=text,
+    )
+
+
+def _divergence(rows: pd.DataFrame, kind: AblationKind) -> Figure:
+    short, done = _DONE[kind]
+    title = f"How far answers move: {short}"
+    found = describe_extremes(rows, "highest", unit="nats")
+    return finished(
+        layer_curves(rows, y_title="KL divergence, nats", unit="nats"),
+        title=title,
+        subtitle=_subtitle(rows),
+        rows=rows,
+        caption=(
+            "The Kullback-Leibler divergence of the distribution over the labels from the "
+            f"undisturbed one while the site's output is {done}; means over items with 95 % "
+            "intervals. It sees changes that leave the answer what it was."
+        ),
+        alt_text=f"Line chart by layer. {title}: {found}.",
     )

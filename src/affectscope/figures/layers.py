@@ -24,6 +24,9 @@ from affectscope.figures.theme import (
 )
 from affectscope.figures.wording import shortened, visible, with_interval
 
+Unit = Literal["%", "nats"]
+"""What a value is measured in: a share, or a divergence."""
+
 Extreme = Literal["highest", "lowest"]
 """Which end of a curve is the finding: a peak, or the deepest knock-out."""
 
@@ -55,12 +58,12 @@ def extremes(rows: pd.DataFrame, which: Extreme) -> pd.DataFrame:
     return found.sort_values("site", key=lambda sites: sites.map(order.index))
 
 
-def describe_extremes(rows: pd.DataFrame, which: Extreme) -> str:
+def describe_extremes(rows: pd.DataFrame, which: Extreme, *, unit: Unit = "%") -> str:
     """One clause per site: where its curve is highest (lowest), and its value there."""
     found = extremes(rows, which)
     clauses = [
         f"{visible(row['site'])} is {which} at layer {int(row['layer'])} with "
-        f"{with_interval(row['value'], row['low'], row['high'])}"
+        f"{with_interval(row['value'], row['low'], row['high'], unit=unit)}"
         for row in records(found)
     ]
     return "; ".join(clauses) if clauses else "no value is defined"
@@ -79,14 +82,18 @@ def layer_axis(layers: pd.Series) -> alt.X:
 
 
 def share_axis(
-    title: str, domain: tuple[float, float] = (0.0, 1.0), *, column: str = "value"
+    title: str,
+    domain: tuple[float, float] = (0.0, 1.0),
+    *,
+    column: str = "value",
+    unit: Unit = "%",
 ) -> alt.Y:
-    """The vertical axis: shares in ``column``, written in percent."""
+    """The vertical axis: shares in ``column``, written in percent, or plain numbers."""
     return alt.Y(
         f"{column}:Q",
         title=title,
         scale=alt.Scale(domain=list(domain), nice=False),
-        axis=alt.Axis(format=".0%", tickCount=5),
+        axis=alt.Axis(format=".0%" if unit == "%" else "~g", tickCount=5),
     )
 
 
@@ -105,9 +112,14 @@ def curve_legend(direction: Literal["horizontal", "vertical"]) -> alt.Legend:
 
 def shares_end(rows: pd.DataFrame) -> float:
     """Where an axis of shares ends, so that small shares still fill the figure."""
-    numbers = rows[["value", "high"]].to_numpy(dtype=float)
-    largest = max(numbers[np.isfinite(numbers)], default=1.0)
+    largest = largest_number(rows)
     return next((end for end in (0.1, 0.2, 0.4, 0.6, 0.8) if largest <= end), 1.0)
+
+
+def largest_number(rows: pd.DataFrame) -> float:
+    """The largest number drawn, intervals included; 1 where there is none above zero."""
+    numbers = rows[["value", "high"]].to_numpy(dtype=float)
+    return max(numbers[np.isfinite(numbers)], default=0.0) or 1.0
 
 
 def layer_curves(
@@ -117,6 +129,7 @@ def layer_curves(
     which: Extreme = "highest",
     references: Sequence[Reference] = (),
     domain: tuple[float, float] | None = None,
+    unit: Unit = "%",
 ) -> Any:
     """Value by layer, a curve and a 95 % band for each site, its extreme marked and written out.
 
@@ -126,12 +139,13 @@ def layer_curves(
         which: Whether the highest or the lowest value is the finding.
         references: Levels to compare with.
         domain: Range of the vertical axis; from 0 to a round share when absent.
+        unit: What the values are measured in.
     """
-    domain = domain or (0.0, shares_end(rows))
+    domain = domain or (0.0, shares_end(rows) if unit == "%" else largest_number(rows))
     sites = in_site_order(rows["site"].tolist())
     styles = dict(zip(sites, site_styles(sites), strict=True))
     peaks = extremes(rows, which)
-    names = {site: _legend_text(site, peaks, which) for site in sites}
+    names = {site: _legend_text(site, peaks, which, unit) for site in sites}
     drawn = rows.sort_values(["site", "layer"]).assign(name=rows["site"].map(names))
     drawn = drawn[["site", "name", "layer", "value", "low", "high"]]
     scale_of = {"domain": list(names.values())}
@@ -147,7 +161,9 @@ def layer_curves(
         legend=legend,
     )
     base = alt.Chart(inline(drawn)).encode(x=layer_axis(rows["layer"]), color=colour)
-    low, value = (share_axis(y_title, domain, column=column) for column in ("low", "value"))
+    low, value = (
+        share_axis(y_title, domain, column=column, unit=unit) for column in ("low", "value")
+    )
     marks = [
         base.mark_area(opacity=0.16).encode(y=low, y2="high:Q"),
         base.mark_line(strokeWidth=1.8).encode(y=value, strokeDash=dash),
@@ -175,15 +191,14 @@ def _points(rows: pd.DataFrame, peak: pd.DataFrame, style: SeriesStyle) -> list[
     ]
 
 
-def _legend_text(site: str, peaks: pd.DataFrame, which: Extreme) -> str:
+def _legend_text(site: str, peaks: pd.DataFrame, which: Extreme, unit: Unit) -> str:
     name = shortened(visible(site), 20)
     peak = peaks[peaks["site"] == site]
     if peak.empty:
         return f"{name}: no value"
-    return (
-        f"{name}: {which} at layer {int(peak['layer'].iloc[0])}, "
-        f"{100 * peak['value'].iloc[0]:.0f} %"
-    )
+    value = peak["value"].iloc[0]
+    number = f"{100 * value:.0f} %" if unit == "%" else f"{value:.2f} {unit}"
+    return f"{name}: {which} at layer {int(peak['layer'].iloc[0])}, {number}"
 
 
 def _rule(reference: Reference) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from affectscope.figures.figure import Figure, finished, need_columns, of_all_items
@@ -11,6 +12,7 @@ from affectscope.figures.layers import (
     describe_extremes,
     layer_curves,
     layer_heatmap,
+    shares_end,
 )
 from affectscope.figures.wording import percent
 
@@ -34,6 +36,7 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
         Reference(value, f"most frequent label {percent(value)}")
         for value in baseline["value"].head(1)
     ]
+    selective = table[table["metric"] == "selectivity"]
     found = describe_extremes(rows, "highest")
     compared = f" {references[0].text}." if references else ""
     title = "How well a linear probe reads the emotion"
@@ -41,7 +44,7 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
     map_text = f"Map of layer by site. {title}: {found}."
     curves = layer_curves(rows, y_title="share of held-out items", references=references)
     grid = layer_heatmap(rows, value_title="share of held-out items named right")
-    return {
+    figures = {
         "probe_layers": finished(
             curves,
             title=title,
@@ -63,3 +66,29 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
             alt_text=map_text,
         ),
     }
+    if len(selective):
+        figures["probe_selectivity"] = _selectivity(selective)
+    return figures
+
+
+def _selectivity(rows: pd.DataFrame) -> Figure:
+    title = "What the probe reads beyond what it could learn"
+    numbers = rows[["low", "value"]].to_numpy(dtype=float)
+    lowest = min(numbers[np.isfinite(numbers)], default=0.0)
+    bottom = next((end for end in (0.0, -0.1, -0.2, -0.4) if lowest >= end), -1.0)
+    return finished(
+        layer_curves(
+            rows,
+            y_title="accuracy minus control accuracy",
+            domain=(bottom, shares_end(rows)),
+            references=[Reference(0.0, "nothing beyond")] if bottom < 0 else (),
+        ),
+        title=title,
+        rows=rows,
+        caption=(
+            "Selectivity: the probe's accuracy on the emotions minus that of the same probe on "
+            "control labels, drawn at random for every text's last word. Bands are 95 % intervals; "
+            "at zero the probe reads no more than it could have learnt by recognising words."
+        ),
+        alt_text=f"Line chart by layer. {title}: {describe_extremes(rows, 'highest')}.",
+    )

@@ -14,17 +14,21 @@ def percent(value: float, digits: int = 1) -> str:
     return "no value" if not math.isfinite(value) else f"{100 * value:.{digits}f} %"
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """A share with its 95 % interval, if it has one, in one phrase.
+def with_interval(value: float, low: float, high: float, *, unit: str = "%") -> str:
+    """A share, or a number with its unit, with its 95 % interval, if it has one, in one phrase.
 
     >>> with_interval(0.5, 0.42, 0.58)
     '50.0 % (95 % interval 42.0 to 58.0 %)'
+    >>> with_interval(0.5, 0.42, 0.58, unit="nats")
+    '0.50 nats (95 % interval 0.42 to 0.58 nats)'
     """
     if not math.isfinite(value):
         return percent(value)
+    factor, digits = (100, 1) if unit == "%" else (1, 2)
+    shown, lower, upper = (f"{factor * number:.{digits}f}" for number in (value, low, high))
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{percent(value)} (no interval)"
-    return f"{percent(value)} (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+        return f"{shown} {unit} (no interval)"
+    return f"{shown} {unit} (95 % interval {lower} to {upper} {unit})"
 
 
 def visible(text: str) -> str:
