@@ -11,6 +11,7 @@ import torch
 
 import affectscope.analyses as afa
 import reference
+from affectscope.analyses.ablate import draw_donors
 from affectscope.analyses.patch import draw_pairs
 from affectscope.analyses.study import ITEMS
 from affectscope.analyses.windows import window
@@ -192,6 +193,24 @@ class TestAblate:
         groups = np.array(study.corpus.groups)
         assert (groups[donors] != groups).all()
         assert len(set(donors.tolist())) > 15
+
+    def test_donors_are_drawn_evenly_and_from_the_same_block(self):
+        groups = list("aabbbcdd")
+        counts = np.zeros((8, 8))
+        for seed in range(3000):
+            counts[np.arange(8), draw_donors(groups, seed)] += 1
+        for item, group in enumerate(groups):
+            allowed = np.array([other != group for other in groups])
+            assert (counts[item, ~allowed] == 0).all()
+            expected = 3000 / allowed.sum()
+            assert abs(counts[item, allowed] - expected).max() < 5 * expected**0.5
+        assert set(draw_donors(groups, 0, block=4)[:4]) <= set(range(4))
+        assert (draw_donors(groups, 0, block=2)[6:] < 6).all()  # a block of one group
+
+    def test_donors_of_a_single_group_or_item(self):
+        donors = draw_donors(["a"] * 5, 0)
+        assert (donors != np.arange(5)).all()
+        assert draw_donors(["a"], 0).tolist() == [0]
 
     def test_estimates_are_the_shares_of_the_observations(self, study):
         result = run(afa.Ablate(study))

@@ -119,6 +119,12 @@ class TestSolver:
                 alone.scores(torch.tensor(X))[0], together.scores(torch.tensor(X))[k], atol=1e-3
             )
 
+    def test_probes_that_do_not_fit_together_are_solved_in_parts(self, problem, monkeypatch):
+        X = torch.tensor(problem[0])
+        together = self.fit(problem, tolerance=1e-8).scores(X)
+        monkeypatch.setattr("affectscope.probes.solver.MOST_NUMBERS", 7000)
+        assert torch.allclose(self.fit(problem, tolerance=1e-8).scores(X), together, atol=1e-3)
+
     def test_what_is_not_reached_is_said(self, problem):
         probes = self.fit(problem, tolerance=1e-9, iterations=2)
         assert not probes.converged.any()

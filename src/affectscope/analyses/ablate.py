@@ -239,19 +239,31 @@ def kullback_leibler(
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp_min(0)
 
 
-def draw_donors(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """For every item another one, drawn evenly from those of other groups.
+def draw_donors(groups: Sequence[str], seed: int, block: int = ITEMS) -> NDArray[np.int64]:
+    """For every item another one, drawn evenly from those of other groups in its block.
 
-    Where all items are of one group, from all but the item itself; a single item gets its own.
+    Items stand in random order, so a block is a random part of them, and a unit's donors lie in its
+    own clean passes. A block of a single group draws from all items; where there is but one group,
+    from all but the item itself; a single item gets its own.
 
     Args:
         groups: Group of every item.
         seed: Seed of the draw.
+        block: Items in a block.
     """
-    codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    if codes.max(initial=0) == 0:
-        codes = np.arange(len(codes))
     rng = np.random.default_rng(seed)
+    codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    donors = _of_other_groups(codes, rng)
+    for start in range(0, len(codes), block):
+        part = codes[start : start + block]
+        if len(set(part.tolist())) > 1:
+            donors[start : start + block] = start + _of_other_groups(part, rng)
+    return donors
+
+
+def _of_other_groups(codes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    if len(set(codes.tolist())) == 1:
+        codes = np.arange(len(codes))
     order = np.argsort(codes, kind="stable")
     first = np.searchsorted(codes[order], codes, side="left")
     size = np.searchsorted(codes[order], codes, side="right") - first

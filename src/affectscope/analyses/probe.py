@@ -28,7 +28,7 @@ from affectscope.probes import PENALTIES, probe_out_of_fold
 from affectscope.stats import Estimate
 from affectscope.vocabulary import SITES
 
-COST_PER_ITEM = 1.4
+COST_PER_ITEM = 2.1
 """A probe's time per item, in token positions: measured on the default model."""
 
 EMOTION, BY_WORD, BY_ITEM = "emotion", "control_word", "control_item"

@@ -12,7 +12,7 @@ import ctypes
 import os
 import platform
 
-KEPT = 256 * 2**20
+KEPT = 64 * 2**20
 """Most freed bytes at the top of the heap that are kept."""
 
 LARGEST = 32 * 2**20

@@ -93,7 +93,7 @@ def share_axis(
         f"{column}:Q",
         title=title,
         scale=alt.Scale(domain=list(domain), nice=False),
-        axis=alt.Axis(format=".0%" if unit == "%" else "~g", tickCount=5),
+        axis=alt.Axis(format=".0%" if unit == "%" else ".2f", tickCount=5),
     )
 
 

@@ -32,6 +32,9 @@ ITERATIONS = 500
 HISTORY = 6
 """Steps that L-BFGS remembers."""
 
+MOST_NUMBERS = 2**27
+"""About so many numbers are held for the probes that are solved together."""
+
 _SUFFICIENT, _HALVINGS = 1e-4, 12
 """Of the line search: Armijo's share of the promised decrease, and how often a step is halved."""
 
@@ -86,10 +89,19 @@ def fit_probes(
         raise ValueError("a probe needs at least one training item")
     if not bool(X.isfinite().all()):
         raise ValueError("the activations hold numbers that are not finite")
-    task = _Task.of(X, y, train, C, n_labels)
-    start = torch.zeros(X.shape[1] + 1, len(C), n_labels, dtype=X.dtype, device=X.device)
-    solved, converged, done = _minimise(task, start, tolerance, iterations)
-    return task.probes(solved, converged, done)
+    n_items, d = X.shape
+    together = max(1, MOST_NUMBERS // (n_labels * max(n_items, (2 * HISTORY + 8) * d)))
+    parts = []
+    for some in torch.arange(len(C), device=X.device).split(together):
+        task = _Task.of(X, y[some], train[some], C[some], n_labels)
+        start = torch.zeros(d + 1, len(some), n_labels, dtype=X.dtype, device=X.device)
+        parts.append(task.probes(*_minimise(task, start, tolerance, iterations)))
+    return LinearProbes(
+        torch.cat([part.weight for part in parts]),
+        torch.cat([part.bias for part in parts]),
+        torch.cat([part.converged for part in parts]),
+        torch.cat([part.iterations for part in parts]),
+    )
 
 
 Parameters = Float[Tensor, "d_and_bias probe label"]
@@ -182,7 +194,7 @@ class _Task:
         logits -= logits.gather(-1, self.label[..., None])
         logits.masked_fill_(self.unseen, float("-inf"))
         log_sum = torch.logsumexp(logits, dim=-1)
-        value = (self.weight * log_sum).sum(dim=0) + 0.5 * self.penalty * (W * W).sum(dim=(0, 2))
+        value = (self.weight * log_sum).sum(dim=0) + 0.5 * self.penalty * _dot(W, W)
         residual = (logits - log_sum[..., None]).exp_().mul_(self.weight[..., None])
         residual -= self.target
         slope = residual.sum(dim=0)
@@ -281,7 +293,7 @@ def _minimise(
     state = _State(torch.arange(n_probes, device=start.device), start, value, gradient)
     stuck = torch.zeros(n_probes, dtype=torch.bool, device=start.device)
     for iteration in range(iterations + 1):
-        flat = state.gradient.abs().amax(dim=(0, 2)) <= tolerance
+        flat = state.gradient.abs().amax(dim=0).amax(dim=-1) <= tolerance
         ended = flat | stuck
         if bool(ended.any()) or iteration == iterations:
             leaving = torch.ones_like(ended) if iteration == iterations else ended
@@ -342,8 +354,8 @@ def _step(task: _Task, state: _State, direction: Parameters) -> Bool[Tensor, " p
     step = new - state.at
     state.remember(step, gradient - state.gradient)
     state.at, state.value, state.gradient = new, value, gradient
-    return step.abs().amax(dim=(0, 2)) == 0
+    return step.abs().amax(dim=0).amax(dim=-1) == 0
 
 
 def _dot(a: Parameters, b: Parameters) -> Float[Tensor, " probe"]:
-    return (a * b).sum(dim=(0, 2))
+    return (a * b).sum(dim=0).sum(dim=-1)  # faster than over both at once
