@@ -92,7 +92,7 @@ def fit_probes(
     n_items, d = X.shape
     together = max(1, MOST_NUMBERS // (n_labels * max(n_items, (2 * HISTORY + 8) * d)))
     parts = []
-    for some in torch.arange(len(C), device=X.device).split(together):
+    for some in torch.split(torch.arange(len(C), device=X.device), together):
         task = _Task.of(X, y[some], train[some], C[some], n_labels)
         start = torch.zeros(d + 1, len(some), n_labels, dtype=X.dtype, device=X.device)
         parts.append(task.probes(*_minimise(task, start, tolerance, iterations)))
