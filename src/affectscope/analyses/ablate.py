@@ -30,10 +30,10 @@ from affectscope.stats import Estimate
 from affectscope.vocabulary import ABLATION_KINDS, SITES, AblationKind, Site
 
 _DOING: dict[AblationKind, str] = {
-    "zero": "Zeroing",
-    "noise": "Replacing by noise",
-    "mean": "Replacing by the mean over items",
-    "resample": "Replacing by another item's",
+    "zero": "Zeroing attn_out",
+    "noise": "Replacing attn_out by noise",
+    "mean": "Replacing attn_out by its mean over items",
+    "resample": "Replacing attn_out by another item's",
 }
 """What is done, for the answer."""
 
@@ -87,7 +87,11 @@ class Ablate(Experiment):
         return [
             Unit(
                 self.name,
-                {"items": [start, min(start + ITEMS, self.n_items)], "span": self.span},
+                {
+                    "items": [start, min(start + ITEMS, self.n_items)],
+                    "span": self.span,
+                    "kinds": list(ABLATION_KINDS),
+                },
                 cost=self.planned_cost()
                 * (min(start + ITEMS, self.n_items) - start)
                 / self.n_items,
@@ -211,7 +215,7 @@ class Ablate(Experiment):
             lowest = summary[f"ablate.{kind}.attn_out.lowest_layer"]
             agreement = summary[f"ablate.{kind}.attn_out.lowest_agreement"]
             sentence = (
-                f"{_DOING[kind]} attn_out changes the answer most at layer "
+                f"{_DOING[kind]} changes the answer most at layer "
                 f"{lowest.value:.0f} [{lowest.low:.0f}, {lowest.high:.0f}], "
                 f"where it stays the same for {percent(agreement)} of items"
             )
@@ -239,34 +243,21 @@ def kullback_leibler(
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp_min(0)
 
 
-def draw_donors(groups: Sequence[str], seed: int, block: int = ITEMS) -> NDArray[np.int64]:
-    """For every item another one, drawn evenly from those of other groups in its block.
+def draw_donors(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """For every item another one, drawn evenly from all those of other groups.
 
-    Items stand in random order, so a block is a random part of them, and a unit's donors lie in its
-    own clean passes. A block of a single group draws from all items; where there is but one group,
-    from all but the item itself; a single item gets its own.
+    Where all items are of one group, from all but the item itself; a single item gets its own.
 
     Args:
         groups: Group of every item.
         seed: Seed of the draw.
-        block: Items in a block.
     """
-    rng = np.random.default_rng(seed)
     codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    donors = _of_other_groups(codes, rng)
-    for start in range(0, len(codes), block):
-        part = codes[start : start + block]
-        if len(set(part.tolist())) > 1:
-            donors[start : start + block] = start + _of_other_groups(part, rng)
-    return donors
-
-
-def _of_other_groups(codes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     if len(set(codes.tolist())) == 1:
         codes = np.arange(len(codes))
     order = np.argsort(codes, kind="stable")
     first = np.searchsorted(codes[order], codes, side="left")
     size = np.searchsorted(codes[order], codes, side="right") - first
     others = np.maximum(len(codes) - size, 1)
-    place = (rng.random(len(codes)) * others).astype(np.int64)
+    place = (np.random.default_rng(seed).random(len(codes)) * others).astype(np.int64)
     return order[np.where(place >= first, place + size, place) % len(codes)]

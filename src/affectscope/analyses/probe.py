@@ -86,7 +86,13 @@ class Probe(Experiment):
         return [
             Unit(
                 self.name,
-                {"site": site, "layer": layer, "folds": self.n_folds},
+                {
+                    "site": site,
+                    "layer": layer,
+                    "folds": self.n_folds,
+                    "penalties": list(PENALTIES),
+                    "labellings": list(self._labellings),
+                },
                 cost=self._unit_cost,
             )
             for site in SITES
