@@ -31,6 +31,9 @@ from affectscope.vocabulary import SITES, Site
 
 __all__ = ["ITEMS", "CleanExperiment", "CleanPasses", "Study", "estimate_rows"]
 
+POSITIONS = (-1, -2, -3, -4, -5)
+"""The last tokens, whose activations the paper looks at."""
+
 ITEMS = 32
 """Items in a unit of work: some seconds. The same for all, so that they share clean passes."""
 
@@ -50,6 +53,7 @@ class Study:
         store: Where finished units are kept.
         seed: Seed of everything that is drawn.
         readers: What people who read the items made of them, where they were read.
+        positions: The tokens, counted from the end, whose activations the clean passes keep.
     """
 
     lm: LanguageModel
@@ -58,6 +62,7 @@ class Study:
     store: UnitStore = field(default_factory=MemoryStore)
     seed: int = 0
     readers: Readers | None = None
+    positions: tuple[int, ...] = POSITIONS
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.corpus.emotions) - set(self.task.labels))
@@ -69,6 +74,12 @@ class Study:
                 remedy="make the task with labels=corpus.labels",
             )
         self.read_items  # noqa: B018 - readers of another corpus are refused before any work
+
+    @cached_property
+    def kept_positions(self) -> tuple[int, ...]:
+        """Of :attr:`positions` those that every prompt has, the last token first."""
+        shortest = min(map(len, self.lm.encode(self.prompts)))
+        return tuple(p for p in sorted({-1, *self.positions}, reverse=True) if -p <= shortest)
 
     @property
     def prompts(self) -> list[str]:
@@ -145,7 +156,10 @@ class CleanExperiment(Experiment):
         return [
             Unit(
                 self.name,
-                {"items": [start, min(start + ITEMS, n)]},
+                {
+                    "items": [start, min(start + ITEMS, n)],
+                    "positions": list(self.study.kept_positions),
+                },
                 cost=self.study.n_tokens * (min(start + ITEMS, n) - start) / n,
             )
             for start in range(0, n, ITEMS)
@@ -155,7 +169,9 @@ class CleanExperiment(Experiment):
         """Run a block of items through the model."""
         study = self.study
         start, stop = unit.key["items"]
-        states = study.remembering_lm.capture(study.prompts[start:stop])
+        states = study.remembering_lm.capture(
+            study.prompts[start:stop], positions=study.kept_positions
+        )
         answers = study.lm.unembed(states.final).argmax(dim=-1).tolist()
         items = study.corpus.items.iloc[start:stop]
         table = pd.DataFrame(
@@ -171,15 +187,21 @@ class CleanExperiment(Experiment):
         for column, label in enumerate(study.task.labels):
             table[f"logit.{label}"] = label_logits[:, column].numpy()
         arrays = {
-            f"{site}.{layer}": np.ascontiguousarray(states.at(site, layer).numpy())
+            _array(site, layer, at): np.ascontiguousarray(states.at(site, layer, at).numpy())
             for layer in states.layers
             for site in states.sites
+            for at in states.positions
         }
         return UnitOutput(table, arrays)
 
     def result(self, observations: pd.DataFrame) -> Result:
         """Nothing: the clean passes answer no question by themselves."""
         return Result(self.name, pd.DataFrame(), observations, {}, "", lambda _: {})
+
+
+def _array(site: Site, layer: int, position: int) -> str:
+    """Name of the activations of a block of items."""
+    return f"{site}.{layer}.{position}"
 
 
 class CleanPasses:
@@ -222,15 +244,14 @@ class CleanPasses:
         """The items whose emotion the model names after calibration, ``[item]``."""
         return np.flatnonzero(self.predicted == self.emotions)
 
-    def activations(self, site: Site, layer: int) -> NDArray[np.float32]:
-        """Activations at the last token, ``[item, d_model]``."""
-        return np.concatenate(
-            [self._study.store.read_arrays(unit)[f"{site}.{layer}"] for unit in self._units]
-        )
+    def activations(self, site: Site, layer: int, position: int = -1) -> NDArray[np.float32]:
+        """Activations at a token, counted from the end, ``[item, d_model]``."""
+        name = _array(site, layer, position)
+        return np.concatenate([self._study.store.read_arrays(unit)[name] for unit in self._units])
 
     @cached_property
     def mean_activations(self) -> Float[Tensor, "layer site d_model"]:
-        """The mean over all items at every layer and site."""
+        """The mean over all items at every layer and site, at the last token."""
         lm = self._study.lm
         total = torch.zeros(lm.n_layers, len(SITES), lm.d_model, dtype=torch.float64)
         for unit in self._units:
@@ -238,11 +259,13 @@ class CleanPasses:
             for layer in range(lm.n_layers):
                 for j, site in enumerate(SITES):
                     total[layer, j] += torch.from_numpy(
-                        arrays[f"{site}.{layer}"].sum(axis=0, dtype=np.float64)
+                        arrays[_array(site, layer, -1)].sum(axis=0, dtype=np.float64)
                     )
         return (total / len(self.table)).float()
 
-    def all_activations(self, items: NDArray[np.int64]) -> Float[Tensor, "item layer site d_model"]:
+    def all_activations(
+        self, items: NDArray[np.int64], position: int = -1
+    ) -> Float[Tensor, "item layer site d_model"]:
         """Activations of some items at every layer and site, read from their units only."""
         lm = self._study.lm
         chosen = torch.empty((len(items), lm.n_layers, len(SITES), lm.d_model))
@@ -254,6 +277,6 @@ class CleanPasses:
             arrays = self._study.store.read_arrays(unit)
             for layer in range(lm.n_layers):
                 for j, site in enumerate(SITES):
-                    values = arrays[f"{site}.{layer}"][items[rows] - start]
+                    values = arrays[_array(site, layer, position)][items[rows] - start]
                     chosen[torch.from_numpy(rows), layer, j] = torch.tensor(values)
         return chosen

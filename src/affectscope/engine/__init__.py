@@ -5,7 +5,7 @@ knows no model family; :class:`ModelAccess` tells it where a model's sites are.
 """
 
 from affectscope.engine.access import ModelAccess, execution_device, has_heads, head_contribution
-from affectscope.engine.allocation import keep_freed_memory
+from affectscope.engine.allocation import hand_back_freed_memory, keep_freed_memory
 from affectscope.engine.batching import Prompt, common_prefix_length, encode_all
 from affectscope.engine.budget import Budget, free_memory, is_out_of_memory
 from affectscope.engine.capture import States, capture
@@ -47,6 +47,7 @@ __all__ = [
     "encode_all",
     "execution_device",
     "free_memory",
+    "hand_back_freed_memory",
     "has_heads",
     "head_contribution",
     "intervene",

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from functools import cache
+from typing import Any
 
 KEPT = 64 * 2**20
 """Most freed bytes at the top of the heap that are kept."""
@@ -30,10 +32,31 @@ def keep_freed_memory() -> bool:
         Whether it was told: not where another C library is at work, nor where the environment sets
         these things.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN_BY_USER):
+    if any(name in os.environ for name in _CHOSEN_BY_USER):
         return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    mallopt = _glibc("mallopt")
+    if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(_M_TRIM_THRESHOLD, KEPT))
+
+
+def hand_back_freed_memory() -> None:
+    """Hand what is free inside the heap back to the system, where glibc is at work.
+
+    Between calls of the engine: what a call leaves in its heap is scattered, and the next call's
+    larger tensors would not fit between; without this the memory of a long run creeps up.
+    """
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _glibc(function: str) -> Any:
+    """A function of glibc; None where another C library is at work."""
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    try:
+        return getattr(ctypes.CDLL(None), function)
+    except (OSError, AttributeError):
+        return None

@@ -146,13 +146,9 @@ def branch_attention(
     own_values = value.reshape(n_prompts, n_kv, 1, -1, chain, value.shape[-1])
     rows = query.reshape(n_prompts * n_kv, -1, d_head)
     scaling = d_head**-0.5 if scaling is None else scaling
-    products = torch.baddbmm(
-        rows.new_empty(()), rows, keys.flatten(0, 1).transpose(1, 2), beta=0, alpha=scaling
-    )
-    scores = products.float().view(*chains, n_keys)  # in float32 whatever the model's type
+    scores = scaled_products(rows, keys.flatten(0, 1), scaling).view(*chains, n_keys)
     scores[..., n_keys - chain :] = _chain_scores(rows.view(*chains, d_head), own_keys) * scaling
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
+    scores = capped(scores, softcap)
     mask = branches.mask(sliding_window, query.device)
     if mask is not None:
         scores += mask[:, None, None, None]
@@ -165,6 +161,25 @@ def branch_attention(
     else:
         out += own_weights @ own_values
     return out.view(n_prompts, n_heads, n_rows, -1).transpose(1, 2), None
+
+
+def scaled_products(
+    queries: Float[Tensor, "head query d_head"],
+    keys: Float[Tensor, "head key d_head"],
+    scaling: float,
+) -> Float[Tensor, "head query key"]:
+    """Scaled products of queries and keys, in float32 whatever the model's type.
+
+    They are scaled before they are rounded to the model's type: in float16 products of activations
+    beyond 65,504 would be infinite.
+    """
+    nothing = queries.new_empty(())
+    return torch.baddbmm(nothing, queries, keys.mT, beta=0, alpha=scaling).float()
+
+
+def capped(scores: Tensor, softcap: float | None) -> Tensor:
+    """Scores as ``c tanh(scores / c)``, where a family caps them."""
+    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
 
 
 def refuse_unknown(module: nn.Module, others: Mapping[str, Any]) -> None:

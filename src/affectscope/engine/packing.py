@@ -22,7 +22,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from affectscope.engine.attention import KeysValues, attending_by, refuse_unknown
+from affectscope.engine.attention import (
+    KeysValues,
+    attending_by,
+    capped,
+    refuse_unknown,
+    scaled_products,
+)
 from affectscope.engine.batching import Batch
 
 _NAME = "affectscope_packed"
@@ -161,10 +167,8 @@ def _attention(
     n_kv, n_keys = keys.shape[1], keys.shape[2]
     # query heads that share keys come together
     rows = queries.reshape(n_prompts * n_kv, -1, d_head)
-    scores = (rows @ keys.flatten(0, 1).transpose(1, 2)).float()
-    scores *= d_head**-0.5 if scaling is None else scaling
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
+    scaling = d_head**-0.5 if scaling is None else scaling
+    scores = capped(scaled_products(rows, keys.flatten(0, 1), scaling), softcap)
     scores = scores.view(n_prompts * n_kv, -1, n_queries, n_keys).add_(mask)
     weights = torch.softmax(scores, dim=-1).to(values.dtype)
     out = weights.view(n_prompts * n_kv, -1, n_keys) @ values.flatten(0, 1)

@@ -23,6 +23,7 @@ from affectscope.engine import (
     Sweep,
     capture,
     encode_all,
+    hand_back_freed_memory,
     has_heads,
     intervene,
     keep_freed_memory,
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 
 Engine = Literal["sweep", "full pass"]
 """How prompts and interventions are computed."""
+
+MANY_PROMPTS = 16
+"""A call with so many is long enough to tidy up after it."""
 
 BatchSize = int | Literal["auto"]
 """Most prompts (or counterfactuals) in one pass; ``"auto"`` leaves it to the engine."""
@@ -165,13 +169,15 @@ class LanguageModel:
             PromptError: For an empty prompt, or a position outside one.
         """
         chosen = tuple(range(self.n_layers)) if layers == "all" else tuple(layers)
-        return capture(
+        states = capture(
             self.reader,
             self.encode(prompts),
             sites=sites,
             layers=chosen,
             positions=positions,
         )
+        self._tidy(len(prompts))
+        return states
 
     def intervene(
         self,
@@ -199,12 +205,19 @@ class LanguageModel:
             EditNeverFiredError: An edit that reached no activation.
             PromptError: For an empty prompt, or a position outside one.
         """
-        return intervene(
+        sweep = intervene(
             self.reader,
             self.encode(prompts),
             interventions,
             label_ids=label_ids,
         )
+        self._tidy(len(prompts))
+        return sweep
+
+    def _tidy(self, n_prompts: int) -> None:
+        """Hand back freed memory after a call of some seconds; it takes a hundredth of one."""
+        if n_prompts >= MANY_PROMPTS and self.reader.access.device.type == "cpu":
+            hand_back_freed_memory()
 
     def remembering(self, limit: int = 2**30) -> LanguageModel:
         """The same model, keeping its clean passes from one call to the next.
