@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from affectscope.figures.wording import visible
 from affectscope.report import facts
 from affectscope.report.contents import Findings, RunContents
+from affectscope.report.replication import replication_card
 from affectscope.report.views import (
     FigureView,
     TableView,
@@ -70,6 +71,7 @@ def render_page(contents: RunContents) -> str:
         "prompt": visible_lines(str(record.prompts.get("text") or "")),
         "sections": sections,
         "summary": summary_view(contents.summary),
+        "replication": replication_card(contents),
         "warnings": warnings,
         "label_table": facts.label_table(record),
         "corpus_facts": facts.corpus_facts(record),
