@@ -258,3 +258,64 @@ def noise(seed: int, site: str, layer: int, position: int = -1) -> Change:
 def log_softmax(x: np.ndarray) -> np.ndarray:
     """By definition."""
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+@torch.no_grad()
+def attention_weights(model, ids: Sequence[int]) -> Tensor:
+    """The weights [layer, head, query, key] that the model hands out, its attention eager."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        output = model(input_ids=torch.tensor([list(ids)]), use_cache=False, output_attentions=True)
+    finally:
+        model.set_attn_implementation(before)
+    return torch.stack([layer[0] for layer in output.attentions]).float()
+
+
+Knockout = tuple[int, int, Sequence[int], "Sequence[int] | None"]
+"""Layer, attending token (from 0), blocked tokens (from 0), and heads (None for all)."""
+
+
+@torch.no_grad()
+def blocked_pass(
+    model,
+    ids: Sequence[int],
+    knockouts: Sequence[Knockout],
+    label_ids: Sequence[int],
+    edits: Sequence[PlacedChange] = (),
+) -> Tensor:
+    """Label logits [label] when some tokens' attention to others is knocked out.
+
+    Attention is eager, so that every layer gets a mask [prompt, 1, query, key] that is added to the
+    scores; a hook before the attention module puts minus infinity into it.
+    """
+
+    def hook_for(knockout: Knockout):
+        _, token, blocked, heads = knockout
+
+        def hook(_module, args, kwargs):
+            mask = kwargs["attention_mask"]
+            mask = mask.repeat(1, model.config.num_attention_heads // mask.shape[1], 1, 1)
+            for head in range(mask.shape[1]) if heads is None else heads:
+                for key in blocked:
+                    mask[0, head, token, key] = -torch.inf
+            return args, {**kwargs, "attention_mask": mask}
+
+        return hook
+
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    handles = [
+        attention_of(blocks_of(model)[knockout[0]]).register_forward_pre_hook(
+            hook_for(knockout), with_kwargs=True
+        )
+        for knockout in knockouts
+    ]
+    handles += [_hook_for(model, edit, 0, ids) for edit in edits]
+    try:
+        logits = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.set_attn_implementation(before)
+    return logits[list(label_ids)].float()

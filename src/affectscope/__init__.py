@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from affectscope.data import Corpus, Readers, load_corpus, load_readers
     from affectscope.engine import (
         Add,
+        AttentionWeights,
+        BlockAttention,
         Edit,
         Intervention,
         Mean,
@@ -48,6 +50,8 @@ _HOMES = {
     "load_corpus": "data",
     "load_readers": "data",
     "Add": "engine",
+    "AttentionWeights": "engine",
+    "BlockAttention": "engine",
     "Edit": "engine",
     "Intervention": "engine",
     "Mean": "engine",
@@ -75,6 +79,8 @@ __all__ = [
     "Add",
     "AffectscopeError",
     "Architecture",
+    "AttentionWeights",
+    "BlockAttention",
     "Corpus",
     "Edit",
     "EmotionTask",

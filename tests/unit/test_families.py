@@ -283,3 +283,27 @@ def test_edits_of_a_prompts_first_token(name, n_tokens):
     ]
     truth = reference.full_passes(model, ids, changes, LABELS)
     assert (sweep.logits[0] - truth).abs().max() <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name", ["llama", "mistral, sliding", "qwen2, sliding", "qwen3, sliding", "gpt2"]
+)
+def test_long_prompts_through_torchs_own_attention(name, monkeypatch):
+    """Taken where there are too many scores to hold, which prompts of a test never have."""
+    model, lm = model_of(name), language_model_of(name)
+    assert lm.engine == "sweep"
+    monkeypatch.setattr("affectscope.engine.packing.MOST_SCORES", 0)
+    monkeypatch.setattr("affectscope.engine.packing._attention", None)  # the other way fails
+    assert len({ids[:2] for ids in encoded()}) == 1
+    assert len({len(ids) for ids in encoded()}) == len(PROMPTS)
+    states = lm.capture(PROMPTS, positions=(-1, -3))
+    sweep = lm.intervene(PROMPTS, interventions_of(SEVERAL[:6]), label_ids=LABELS)
+    truth = truth_of(model, SEVERAL[:6])
+    assert (sweep.logits - truth).abs().max() <= TOLERANCE
+    assert (sweep.clean - clean_of(model)).abs().max() <= TOLERANCE
+    places = [(site, layer) for site in SITES for layer in range(lm.n_layers)]
+    for row, ids in enumerate(encoded()):
+        for (site, layer), tokens in reference.activations(model, ids, places).items():
+            for position in (-1, -3):
+                ours = states.at(site, layer, position)[row]
+                assert torch.allclose(ours, tokens[position], rtol=1e-4, atol=1e-4), (site, layer)

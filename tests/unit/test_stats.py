@@ -76,6 +76,19 @@ def test_a_clear_peak_is_certain_and_a_flat_curve_is_not():
     assert wide.low <= wide.value <= wide.high
 
 
+def test_the_interval_of_a_plateau_spans_it():
+    step = np.zeros((50, 10))
+    step[:, 4:] = 1.0
+    draws = GroupBootstrap(names(range(50)), seed=0)
+    assert draws.ratio(step).peak(range(10)) == Estimate(4, 4, 9, 50)
+    assert draws.ratio(step).peak(range(10), lowest=True) == Estimate(0, 0, 3, 50)
+
+
+def test_a_curve_without_values_has_no_peak():
+    nothing = GroupBootstrap(names(range(9)), seed=0).ratio(np.full((9, 3), np.nan))
+    assert np.isnan(nothing.peak(range(3)).value)
+
+
 def test_the_same_seed_gives_the_same_draws():
     x = np.random.default_rng(0).normal(size=(50, 2))
     first, again, other = (

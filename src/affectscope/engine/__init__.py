@@ -11,6 +11,7 @@ from affectscope.engine.budget import Budget, free_memory, is_out_of_memory
 from affectscope.engine.capture import States, capture
 from affectscope.engine.full_passes import score_full_passes
 from affectscope.engine.interventions import (
+    ActivationEdit,
     Add,
     Edit,
     Intervention,
@@ -20,13 +21,18 @@ from affectscope.engine.interventions import (
     Replace,
     Zero,
 )
+from affectscope.engine.knockout import BlockAttention
 from affectscope.engine.memory import PassMemory
 from affectscope.engine.reading import PromptReader
 from affectscope.engine.starts import chain_length, start_of
 from affectscope.engine.sweep import Sweep, intervene
+from affectscope.engine.weights import AttentionWeights, attention_weights
 
 __all__ = [
+    "ActivationEdit",
     "Add",
+    "AttentionWeights",
+    "BlockAttention",
     "Budget",
     "Edit",
     "Intervention",
@@ -41,6 +47,7 @@ __all__ = [
     "States",
     "Sweep",
     "Zero",
+    "attention_weights",
     "capture",
     "chain_length",
     "common_prefix_length",

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from affectscope.engine.interventions import Edit, Intervention, Where
+from affectscope.engine.interventions import ActivationEdit, Intervention, Where
+from affectscope.engine.knockout import ATTENTION
 from affectscope.errors import EditNeverFiredError
 from affectscope.vocabulary import Site
 
@@ -22,7 +23,7 @@ Hits = dict[tuple[int, int], int]
 class Application:
     """An edit, and where in the running batch it applies."""
 
-    edit: Edit
+    edit: ActivationEdit
     owner: tuple[int, int]
     """Index of the intervention in the call, and of the edit in the intervention."""
     index: tuple[Any, Any]
@@ -72,8 +73,11 @@ def count_hits(
                 raise EditNeverFiredError(
                     f"edit {j} of intervention {intervention.name or i!r} "
                     f"({type(edit).__name__} at {edit.site}, layer {edit.layer}) never fired",
-                    expected="every edit to change at least one activation",
-                    remedy="the model did not call the module of that site; run "
+                    expected="every edit to change something in at least one prompt",
+                    remedy="no prompt has a token among the blocked that is seen at that layer: "
+                    "leave the edit out"
+                    if edit.site == ATTENTION
+                    else "the model did not call the module of that site; run "
                     "`affectscope models check` on it",
                 )
     return torch.tensor(

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from affectscope.engine.knockout import Block, block_scores
 from affectscope.errors import ModelError
 
 KeysValues = tuple[Tensor, Tensor]
@@ -51,6 +52,10 @@ class Branches:
     """How many tokens of the past each prompt's chains see: all before the chain."""
     chain: int
     """Tokens in a chain."""
+    blocks: Mapping[int, Sequence[Block]] = field(default_factory=dict)
+    """What chains may not see, by layer."""
+    hits: dict[tuple[int, int], int] = field(default_factory=dict)
+    """For how many prompts each of these blocked something."""
     layers_seen: set[int] = field(default_factory=set)
     """The layers whose attention has asked for its past."""
     _masks: dict[tuple[int | None, torch.device], Tensor | None] = field(default_factory=dict)
@@ -86,6 +91,22 @@ class Branches:
             mask = self._build_mask(window)
             self._masks[key] = None if mask is None else mask.to(device)
         return self._masks[key]
+
+    def block(
+        self,
+        scores: Float[Tensor, "prompt head chain token key"],
+        layer: int,
+        window: int | None,
+    ) -> None:
+        """Put minus infinity, in place, where a chain may not look in a layer, and count it."""
+        blocks = self.blocks.get(layer, ())
+        if not blocks:
+            return
+        mask = self.mask(window, torch.device("cpu"))
+        for block in blocks:
+            visible = torch.ones_like(block.keys) if mask is None else mask[:, block.token] == 0
+            self.hits[block.owner] = self.hits.get(block.owner, 0) + block.hits(visible)
+        block_scores(scores, blocks)
 
     def _build_mask(self, window: int | None) -> Tensor | None:
         n_past = torch.tensor(self.n_past)[:, None, None]
@@ -137,7 +158,8 @@ def branch_attention(
     refuse_unknown(module, others)
     n_prompts, n_heads, n_rows, d_head = query.shape
     n_kv, chain = key.shape[1], branches.chain
-    keys, values = branches.past(int(module.layer_idx), query.device)  # type: ignore[arg-type]
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    keys, values = branches.past(layer, query.device)
     n_keys = keys.shape[2]
     # chains: query heads that share keys come together; then a chain's rows attend to the past of
     # its prompt in one product for all chains, and to the chain in another
@@ -152,6 +174,7 @@ def branch_attention(
     mask = branches.mask(sliding_window, query.device)
     if mask is not None:
         scores += mask[:, None, None, None]
+    branches.block(scores.view(n_prompts, n_heads, -1, chain, n_keys), layer, sliding_window)
     weights = torch.softmax(scores, dim=-1).to(value.dtype)
     out = weights.view(n_prompts * n_kv, -1, n_keys) @ values.flatten(0, 1)
     out = out.view(*chains, -1)

@@ -21,7 +21,8 @@ from affectscope.engine.access import ModelAccess
 from affectscope.engine.applying import Application, Hits, edit_hooks
 from affectscope.engine.attention import Branches, attending_to_branches, require_seen
 from affectscope.engine.batching import Ids
-from affectscope.engine.interventions import Edit, Where
+from affectscope.engine.interventions import ActivationEdit, Edit, Where
+from affectscope.engine.knockout import Block, BlockAttention, blocks_by_layer, in_branch_order
 from affectscope.engine.notes import BlockCall
 from affectscope.engine.reading import CleanPass
 from affectscope.engine.starts import Start
@@ -57,7 +58,7 @@ class BranchPass:
 
     def run(self, access: ModelAccess, hits: Hits) -> Float[Tensor, "prompt chain d_model"]:
         """Normalised hidden states of every chain's last token."""
-        branches = self._branches()
+        branches = self._branches(hits)
         first = self.chains[0].start.layer
         stream = self._joining(first, hits)
         with (
@@ -92,16 +93,43 @@ class BranchPass:
         rows = self._rows
         return tensor[rows if isinstance(rows, slice) else rows.to(tensor.device)]
 
-    def _branches(self) -> Branches:
+    def _branches(self, hits: Hits) -> Branches:
         ends = self.clean.prefix.n_tokens + self._pick(self.clean.batch.lengths)
+        n_past = tuple((ends - self.length).tolist())
         return Branches(
             prefix=self.clean.prefix.keys_values,
             keys_values=[
                 (self._pick(keys), self._pick(values)) for keys, values in self.clean.keys_values
             ],
-            n_past=tuple((ends - self.length).tolist()),
+            n_past=n_past,
             chain=self.length,
+            blocks=blocks_by_layer(list(self._blocks(n_past))),
+            hits=hits,
         )
+
+    def _blocks(self, n_past: Sequence[int]) -> Iterator[tuple[int, Block]]:
+        """The knock-outs of attention, each with its layer."""
+        known: dict[int, Tensor] = {}  # the layers of a window have the same tokens blocked
+        for number, chain in enumerate(self.chains):
+            for j, edit in chain.start.later:
+                if not isinstance(edit, BlockAttention):
+                    continue
+                if id(edit.tokens) not in known:
+                    blocked = [
+                        edit.blocked(index, len(self.encoded[index])) for _, index in self.members
+                    ]
+                    known[id(edit.tokens)] = in_branch_order(blocked, n_past, self.length)
+                heads = None if edit.heads is None else tuple(edit.heads)
+                yield (
+                    edit.layer,
+                    Block(
+                        (chain.index, j),
+                        number,
+                        self.length + int(edit.position),
+                        known[id(edit.tokens)],
+                        heads,
+                    ),
+                )
 
     def _joining(self, layer: int, hits: Hits) -> Float[Tensor, "prompt row d_model"]:
         """The residual stream into a block, of the chains that start there."""
@@ -148,6 +176,8 @@ class BranchPass:
     def _applications(self) -> Iterator[Application]:
         for number, chain in enumerate(self.chains):
             for j, edit in chain.start.later:
+                if not isinstance(edit, ActivationEdit):
+                    continue
                 column = (number + 1) * self.length + int(edit.position)
                 yield Application(edit, (chain.index, j), (slice(None), column), self._where(edit))
 

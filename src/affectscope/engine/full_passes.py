@@ -10,7 +10,9 @@ from torch import Tensor
 from affectscope.engine.applying import Application, Hits, add_hits, edit_hooks
 from affectscope.engine.batching import Ids
 from affectscope.engine.budget import in_portions
-from affectscope.engine.interventions import Intervention, Where
+from affectscope.engine.interventions import ActivationEdit, Intervention, Where
+from affectscope.engine.knockout import BlockAttention
+from affectscope.engine.masking import MaskedRow, masking
 from affectscope.engine.reading import PromptReader
 
 
@@ -42,7 +44,8 @@ def score_full_passes(
         sequences = [encoded[prompt] for prompt, _ in members]
         counted: Hits = {}
         hooks = edit_hooks(list(_applications(members, encoded)), counted)
-        with reader.access.hooks(hooks, editing=True):
+        masked = _masked_rows(members, encoded)
+        with reader.access.hooks(hooks, editing=True), masking(reader.access, masked, counted):
             states = reader.side_by_side(sequences)
         rows = torch.tensor([prompt for prompt, _ in members])
         columns = torch.tensor([i for _, (i, _) in members])
@@ -61,6 +64,8 @@ def _applications(
     for row, (prompt, (i, intervention)) in enumerate(members):
         length = len(encoded[prompt])
         for j, edit in enumerate(intervention.edits):
+            if not isinstance(edit, ActivationEdit):
+                continue
             tokens = (
                 torch.arange(length)
                 if edit.position == "all"
@@ -68,3 +73,19 @@ def _applications(
             )
             where = Where(torch.full_like(tokens, prompt), tokens, encoded)
             yield Application(edit, (i, j), (row, tokens), where)
+
+
+def _masked_rows(
+    members: Sequence[tuple[int, tuple[int, Intervention]]], encoded: Sequence[Ids]
+) -> dict[int, list[MaskedRow]]:
+    """The knock-outs of attention, by layer."""
+    rows: dict[int, list[MaskedRow]] = {}
+    for row, (prompt, (i, intervention)) in enumerate(members):
+        length = len(encoded[prompt])
+        for j, edit in enumerate(intervention.edits):
+            if isinstance(edit, BlockAttention):
+                token, blocked = length + int(edit.position), edit.blocked(prompt, length)
+                heads = None if edit.heads is None else tuple(edit.heads)
+                masked = MaskedRow((i, j), row, token, blocked, heads)
+                rows.setdefault(edit.layer, []).append(masked)
+    return rows

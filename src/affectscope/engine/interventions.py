@@ -2,7 +2,8 @@
 
 An edit says *where* (site, layer, position) and *what* takes the activation's place. Edits know
 nothing of how the model is run: they see activations as rows ``[row, d_model]`` and are told which
-prompt and which token each row belongs to.
+prompt and which token each row belongs to. What a token attends to is edited by
+:class:`affectscope.engine.knockout.BlockAttention`.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Where:
 
 
 @dataclass(frozen=True, eq=False)
-class Edit(ABC):
-    """A change of one activation.
+class Edit:
+    """A change in one layer, at one token or all.
 
     Args:
-        site: Which activation of the block.
+        site: What is changed.
         layer: Which block, from 0.
         position: Which token, counted from the end; ``"all"`` for every token.
     """
@@ -52,12 +53,6 @@ class Edit(ABC):
     position: Position = field(default=-1, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.site not in (*SITES, *PRENORM_SITES) and head_of(self.site) is None:
-            raise InterventionError(
-                f"there is no site {self.site!r}",
-                expected=f"one of {', '.join((*SITES, *PRENORM_SITES))} or head_out[h]",
-                remedy="name one of these sites",
-            )
         if self.position != "all" and self.position >= 0:
             raise InterventionError(
                 f"position {self.position} does not count from the end",
@@ -65,14 +60,34 @@ class Edit(ABC):
                 remedy="count positions from the end of the prompt",
             )
 
+    def check(self, n_prompts: int, d_model: int) -> None:
+        """Raise :class:`InterventionError` when the edit cannot apply to such a call."""
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationEdit(Edit, ABC):
+    """A change of one activation.
+
+    Args:
+        site: Which activation of the block.
+        layer: Which block, from 0.
+        position: Which token, counted from the end; ``"all"`` for every token.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.site not in (*SITES, *PRENORM_SITES) and head_of(self.site) is None:
+            raise InterventionError(
+                f"there is no site {self.site!r}",
+                expected=f"one of {', '.join((*SITES, *PRENORM_SITES))} or head_out[h]",
+                remedy="name one of these sites",
+            )
+
     @abstractmethod
     def apply(
         self, activation: Float[Tensor, "row d_model"], where: Where
     ) -> Float[Tensor, "row d_model"]:
         """The activation that takes the place of ``activation``."""
-
-    def check(self, n_prompts: int, d_model: int) -> None:  # noqa: B027 - most edits fit any call
-        """Raise :class:`InterventionError` when the edit cannot apply to such a call."""
 
 
 def _check_value(name: str, value: Tensor, n_prompts: int, d_model: int) -> None:
@@ -92,7 +107,7 @@ def _rows_of(value: Tensor, where: Where, like: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Zero(Edit):
+class Zero(ActivationEdit):
     """Zero ablation: the activation becomes 0."""
 
     def apply(
@@ -126,7 +141,7 @@ def noise_direction(
 
 
 @dataclass(frozen=True, eq=False)
-class Noise(Edit):
+class Noise(ActivationEdit):
     """Norm-matched noise: a Gaussian direction with the norm of the activation it replaces.
 
     Args:
@@ -166,7 +181,7 @@ class Noise(Edit):
 
 
 @dataclass(frozen=True, eq=False)
-class Replace(Edit):
+class Replace(ActivationEdit):
     """Activation patching: another activation takes the place of this one.
 
     Args:
@@ -196,7 +211,7 @@ class Mean(Replace):
 
 
 @dataclass(frozen=True, eq=False)
-class Add(Edit):
+class Add(ActivationEdit):
     """Steering: ``activation + coefficient * vector``.
 
     Args:
@@ -219,7 +234,7 @@ class Add(Edit):
 
 
 @dataclass(frozen=True, eq=False)
-class ProjectOut(Edit):
+class ProjectOut(ActivationEdit):
     """Erasure of a subspace: ``activation - Q Qᵀ activation``, Q an orthonormal basis.
 
     Args:

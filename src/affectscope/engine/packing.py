@@ -39,12 +39,25 @@ made for long prompts; beyond it the scores are never held all at once."""
 
 
 @dataclass
+class Watch:
+    """A token of every prompt whose attention weights are wanted."""
+
+    position: int
+    """Counted from the end."""
+    weights: dict[int, Float[Tensor, "prompt head key"]] = field(default_factory=dict)
+    """Its weights by layer as they come, float32 on the CPU: the prefix, then the prompt's own
+    tokens, filled up on the right."""
+
+
+@dataclass
 class Pack:
     """What attention has to know of prompts that lie end to end."""
 
     batch: Batch
     prefix: Sequence[KeysValues] = ()
     """Keys and values that all prompts attend to, of every layer; empty when there are none."""
+    watch: Watch | None = None
+    """Where attention weights are kept, if they are."""
     own: dict[int, KeysValues] = field(default_factory=dict)
     """The prompts' keys and values ``[prompt, kv_head, token, d_head]``, by layer as they come."""
     _masks: dict[tuple[int | None, torch.device, torch.dtype], Tensor] = field(default_factory=dict)
@@ -141,6 +154,16 @@ def packed_attention(
             torch.cat([first.to(own.device).expand(len(own), -1, -1, -1), own], dim=2)
             for first, own in zip(pack.prefix[layer], (keys, values), strict=True)
         )
+    if pack.watch is not None:
+        visible = pack.mask(sliding_window, query.device, torch.float32)
+        at = (pack.batch.lengths + pack.watch.position).to(query.device)
+        pack.watch.weights[layer] = _weights(
+            queries[torch.arange(len(at), device=at.device), :, at][:, :, None],
+            keys,
+            visible[at][:, None, None],
+            scaling=scaling,
+            softcap=softcap,
+        )[:, :, 0].cpu()
     n_scores = queries.shape[:3].numel() * keys.shape[2]
     if softcap is None and (query.device.type != "cpu" or n_scores > MOST_SCORES):
         mask = pack.mask(sliding_window, query.device, query.dtype)
@@ -163,16 +186,30 @@ def _attention(
     softcap: float | None,
 ) -> Float[Tensor, "prompt head query d_value"]:
     """Attention by plain products, with scores in float32 whatever the model's type."""
+    n_prompts, n_heads, n_queries, _ = queries.shape
+    n_kv, n_keys = keys.shape[1], keys.shape[2]
+    weights = _weights(queries, keys, mask, scaling=scaling, softcap=softcap).to(values.dtype)
+    out = weights.view(n_prompts * n_kv, -1, n_keys) @ values.flatten(0, 1)
+    return out.view(n_prompts, n_heads, n_queries, -1)
+
+
+def _weights(
+    queries: Float[Tensor, "prompt head query d_head"],
+    keys: Float[Tensor, "prompt kv_head key d_head"],
+    mask: Float[Tensor, "*prompt_head query key"],
+    *,
+    scaling: float | None,
+    softcap: float | None,
+) -> Float[Tensor, "prompt head query key"]:
+    """Attention weights, in float32 whatever the model's type."""
     n_prompts, n_heads, n_queries, d_head = queries.shape
     n_kv, n_keys = keys.shape[1], keys.shape[2]
     # query heads that share keys come together
     rows = queries.reshape(n_prompts * n_kv, -1, d_head)
     scaling = d_head**-0.5 if scaling is None else scaling
     scores = capped(scaled_products(rows, keys.flatten(0, 1), scaling), softcap)
-    scores = scores.view(n_prompts * n_kv, -1, n_queries, n_keys).add_(mask)
-    weights = torch.softmax(scores, dim=-1).to(values.dtype)
-    out = weights.view(n_prompts * n_kv, -1, n_keys) @ values.flatten(0, 1)
-    return out.view(n_prompts, n_heads, n_queries, -1)
+    scores = scores.view(n_prompts, n_heads, n_queries, n_keys).add_(mask)
+    return torch.softmax(scores, dim=-1)
 
 
 AttentionInterface.register(_NAME, packed_attention)

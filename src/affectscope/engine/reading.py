@@ -24,7 +24,7 @@ from affectscope.engine.batching import Batch, Ids, common_prefix_length, end_to
 from affectscope.engine.budget import Budget
 from affectscope.engine.memory import PassMemory
 from affectscope.engine.notes import BlockCall, Notes, noting
-from affectscope.engine.packing import Pack, attending_to_packed
+from affectscope.engine.packing import Pack, Watch, attending_to_packed
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ class PromptReader:
         return end_to_end(encoded, prefix.n_tokens, self.access.device)
 
     @torch.no_grad()
-    def read(self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int) -> CleanPass:
+    def read(
+        self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int, watch: Watch | None = None
+    ) -> CleanPass:
         """Read prompts together.
 
         Args:
@@ -149,6 +151,7 @@ class PromptReader:
             prefix: What they share.
             keep: At how many last tokens the blocks' inputs are kept, for branches to start from;
                 0 keeps neither those nor keys and values.
+            watch: Takes the attention weights of a token, where they are wanted.
 
         Raises:
             ModelError: Attention that does not go through transformers' interface, or that does
@@ -158,7 +161,7 @@ class PromptReader:
         batch = self.batch(encoded, prefix)
         if self.plain:
             return CleanPass(batch, prefix, self.side_by_side(encoded))
-        pack = Pack(batch, prefix.keys_values)
+        pack = Pack(batch, prefix.keys_values, watch)
         positions = [range(prefix.n_tokens, len(ids)) for ids in encoded]
         position_ids = torch.tensor([[*chain(*positions)]], device=access.device)
         with (
@@ -185,7 +188,13 @@ class PromptReader:
         )
 
     def clean_pass(
-        self, encoded: Sequence[Ids], prefix: Prefix, *, keep: int, anew: bool = False
+        self,
+        encoded: Sequence[Ids],
+        prefix: Prefix,
+        *,
+        keep: int,
+        anew: bool = False,
+        watch: Watch | None = None,
     ) -> CleanPass:
         """As :meth:`read`, from memory where these prompts were read together before.
 
@@ -194,14 +203,16 @@ class PromptReader:
             prefix: What they share.
             keep: At how many last tokens the blocks' inputs are kept.
             anew: Read them in any case, so that hooks see them.
+            watch: Takes the attention weights of a token; they are read in any case.
         """
         if self.memory is None or self.plain:
-            return self.read(encoded, prefix, keep=keep)
+            return self.read(encoded, prefix, keep=keep, watch=watch)
         key = (prefix.ids, *encoded)
-        known = None if anew else self.memory.find(key)
-        if known is not None and known.kept >= keep:
+        known = self.memory.find(key)
+        if known is not None and known.kept >= keep and not anew and watch is None:
             return known
-        clean = self.read(encoded, prefix, keep=max(keep, 1))
+        most = max(keep, 1, 0 if known is None else known.kept)
+        clean = self.read(encoded, prefix, keep=most, watch=watch)
         self.memory.keep(key, clean, clean.n_bytes())
         return clean
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from affectscope.engine.interventions import Edit, Intervention, Replace, Zero
+from affectscope.engine.interventions import ActivationEdit, Edit, Intervention, Replace, Zero
 
 _IN_BLOCK = {"mlp_out": 1, "resid_post": 2}
 """The sites after attention, in the order in which a block computes them."""
@@ -23,7 +23,7 @@ class Start:
 
     layer: int
     """The first block the chain goes through."""
-    joining: tuple[tuple[int, Edit], ...]
+    joining: tuple[tuple[int, ActivationEdit], ...]
     """Edits of the clean states of the block before, with their index in the intervention."""
     later: tuple[tuple[int, Edit], ...]
     """Edits on the way, with their index in the intervention."""
@@ -47,10 +47,15 @@ def start_of(intervention: Intervention) -> Start:
         edits = [(j, edit) for j, edit in edits if j not in overwritten]
     layer = min(edit.layer for _, edit in edits)
     first = [(j, edit) for j, edit in edits if edit.layer == layer]
-    if all(edit.site in _IN_BLOCK for _, edit in first):
-        first.sort(key=lambda item: _IN_BLOCK[item[1].site])
+    after = [
+        (j, edit)
+        for j, edit in first
+        if isinstance(edit, ActivationEdit) and edit.site in _IN_BLOCK
+    ]
+    if len(after) == len(first):
+        after.sort(key=lambda item: _IN_BLOCK[item[1].site])
         later = tuple(item for item in edits if item not in first)
-        return Start(layer + 1, tuple(first), later, overwritten)
+        return Start(layer + 1, tuple(after), later, overwritten)
     return Start(layer, (), tuple(edits), overwritten)
 
 

@@ -34,7 +34,8 @@ from affectscope.engine.branches import BranchPass, Chain
 from affectscope.engine.budget import evenly, in_portions
 from affectscope.engine.capture import check_positions
 from affectscope.engine.full_passes import score_full_passes
-from affectscope.engine.interventions import Intervention
+from affectscope.engine.interventions import ActivationEdit, Intervention
+from affectscope.engine.knockout import BlockAttention
 from affectscope.engine.reading import CleanPass, PromptReader
 from affectscope.engine.starts import chain_length, start_of
 
@@ -91,13 +92,21 @@ def intervene(
 def _check(
     access: ModelAccess, encoded: Sequence[Ids], interventions: Sequence[Intervention]
 ) -> None:
+    checked: set[tuple[int, int | str]] = set()
     for intervention in interventions:
         for edit in intervention.edits:
             access.check_layer(edit.layer)
-            access.check_site(edit.site)
+            if isinstance(edit, ActivationEdit):
+                access.check_site(edit.site)
             edit.check(len(encoded), access.d_model)
             if edit.position != "all":
                 check_positions(encoded, [edit.position])
+            if isinstance(edit, BlockAttention):
+                edit.check_heads(access.n_heads)
+                same = (id(edit.tokens), edit.position)  # many edits share their tokens
+                if same not in checked:
+                    edit.check_prompts([len(ids) for ids in encoded])
+                    checked.add(same)
 
 
 @dataclass

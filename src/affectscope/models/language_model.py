@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from affectscope.engine import (
+    AttentionWeights,
     Budget,
     Intervention,
     PassMemory,
@@ -21,6 +22,7 @@ from affectscope.engine import (
     PromptReader,
     States,
     Sweep,
+    attention_weights,
     capture,
     encode_all,
     hand_back_freed_memory,
@@ -213,6 +215,24 @@ class LanguageModel:
         )
         self._tidy(len(prompts))
         return sweep
+
+    def attention(self, prompts: Sequence[Prompt], *, position: int = -1) -> AttentionWeights:
+        """What a token of every prompt attends to, in all layers and heads.
+
+        Args:
+            prompts: Texts or token ids.
+            position: The attending token, counted from the end of each prompt.
+
+        Returns:
+            ``.weights``, float32 ``[layer, head, token]`` for every prompt.
+
+        Raises:
+            PromptError: For an empty prompt, or a position outside one.
+            NotPossibleError: A model on full passes that does not hand out its weights.
+        """
+        weights = attention_weights(self.reader, self.encode(prompts), position=position)
+        self._tidy(len(prompts))
+        return weights
 
     def _tidy(self, n_prompts: int) -> None:
         """Hand back freed memory after a call of some seconds; it takes a hundredth of one."""

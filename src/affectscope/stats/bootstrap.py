@@ -112,22 +112,31 @@ class RatioDraws:
     def peak(self, positions: Sequence[int], *, lowest: bool = False) -> Estimate:
         """Where along ``positions`` the statistic is largest (or smallest), with its interval.
 
-        The interval is that of the peak's position over the bootstrap draws. Ties go to the
-        earlier position.
+        The interval is that of the peak's position over the bootstrap draws. The peak is the
+        earliest of equals; in the draws each of several equals is the peak in turn, so that the
+        interval of a plateau spans it.
 
         Args:
             positions: What the statistics are at, such as layers, ``[statistic]``.
             lowest: Look for the smallest instead.
         """
         sign = -1.0 if lowest else 1.0
-        scores = np.nan_to_num(sign * self.draws, nan=-np.inf)
-        where = np.asarray(positions)
-        peaks = where[np.argmax(scores, axis=1)]
-        low, high = np.quantile(peaks, [0.025, 0.975], method="nearest")
+        n, where = int(self.n.max()), np.asarray(positions)
+        if not np.isfinite(self.value).any():
+            return Estimate(np.nan, np.nan, np.nan, n)
         best = where[int(np.argmax(np.nan_to_num(sign * self.value, nan=-np.inf)))]
         if self.n_groups.max() < 2:
-            return Estimate(int(best), np.nan, np.nan, int(self.n.max()))
-        return Estimate(int(best), int(low), int(high), int(self.n.max()))
+            return Estimate(int(best), np.nan, np.nan, n)
+        peaks = where[_highest(np.nan_to_num(sign * self.draws, nan=-np.inf))]
+        low, high = np.quantile(peaks, [0.025, 0.975], method="nearest")
+        return Estimate(int(best), int(low), int(high), n)
+
+
+def _highest(draws: Array) -> NDArray[np.int64]:
+    """Where each draw is highest; of several equals one, the next of them in the next draw."""
+    equal = draws == draws.max(axis=1, keepdims=True)
+    chosen = np.arange(len(draws)) % equal.sum(axis=1)
+    return np.asarray((np.cumsum(equal, axis=1) > chosen[:, None]).argmax(axis=1))
 
 
 @dataclass(frozen=True)
