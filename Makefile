@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 BENCH_VENV := $(if $(filter command%,$(origin VENV)),$(VENV),.venv-bench)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: install demo test lint bench bench-probes clean
+# The demo does every experiment in a small form; DEMO= does them in full.
+DEMO ?= --limit 200 --pairs 80 --spans 1,3 --positions=-1 --attend-items 64 --control-items 120 \
+  --control-pairs 40 --robust-items 60 --robust-pairs 24
+
+.PHONY: install demo test lint bench bench-probes bench-planted clean
 .DEFAULT_GOAL := install
 
 ## install: the package and its command `affectscope`, into $(VENV)
@@ -14,7 +18,7 @@ install: $(VENV)/.installed
 
 ## demo: the whole way on the default model and the embedded corpus; ends with the report's path
 demo: $(VENV)/.installed
-	$(BIN)/affectscope run --out runs/demo
+	$(BIN)/affectscope run --out runs/demo $(DEMO)
 
 ## test: lint, types, the import contract, all tests
 test: lint
@@ -36,6 +40,10 @@ bench:
 bench-probes: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.probes \
 	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT))
+
+## bench-planted: what the experiments find in models whose truth is known, and in shuffled labels
+bench-planted: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.planted
 
 clean:
 	rm -rf $(VENV)

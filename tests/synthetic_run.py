@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectscope.vocabulary import APPRAISAL_NAMES, EMOTIONS, SITES
+from affectscope.vocabulary import APPRAISAL_NAMES, EMOTIONS
+from synthetic_causal import ablate_table, estimate, patch_table, peak_layer
+from synthetic_tables import (
+    attend_table,
+    control_table,
+    localise_table,
+    probe_table,
+    robust_table,
+)
+
+__all__ = ["ablate_table", "patch_table", "peak_layer", "probe_table", "write_run"]
 
 HOSTILE = ('<script>document.title="executed"</script>', '"><img src=x onerror=alert(1)>')
 """What must never be markup, wherever it is found."""
-
-
-def estimate(value: float, n: int = 200, half: float = 0.04) -> dict[str, Any]:
-    """A share with an interval that stays within 0 and 1."""
-    return {
-        "value": float(value),
-        "low": float(max(0.0, value - half)),
-        "high": float(min(1.0, value + half)),
-        "n": n,
-    }
 
 
 def infer_table(labels: Sequence[str] = EMOTIONS, *, calibrated: bool = True) -> pd.DataFrame:
@@ -60,64 +60,6 @@ def infer_table(labels: Sequence[str] = EMOTIONS, *, calibrated: bool = True) ->
     add("open_label_share", **estimate(0.62, 700, 0.03))
     for rank, token in enumerate((" sadness", " joy", "\n", " the", " I", " fear", "\x00", " It")):
         add("open_token", "", token, **estimate(0.4 / (rank + 1), 700, 0.02))
-    return pd.DataFrame(rows)
-
-
-def _curve(site: str, n_layers: int) -> np.ndarray:
-    """Transfer by layer: a bump for attn_out, a low one for mlp_out, a rise for the others."""
-    x = np.arange(n_layers)
-    if site == "attn_out":
-        return 0.04 + 0.48 * np.exp(-(((x - peak_layer(n_layers)) / (0.06 * n_layers)) ** 2))
-    if site == "mlp_out":
-        return 0.05 + 0.15 * np.exp(-(((x - 0.85 * n_layers) / (0.1 * n_layers)) ** 2))
-    return 1 / (1 + np.exp(-(x - 0.7 * n_layers) / (0.05 * n_layers)))
-
-
-def peak_layer(n_layers: int) -> int:
-    """Where attn_out peaks in :func:`patch_table`."""
-    return int(0.72 * n_layers)
-
-
-def probe_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFrame:
-    """Accuracy rises with depth; the baseline is 8.3 %."""
-    rows = [{"metric": "baseline", "site": "", "layer": -1, **estimate(0.083, 700, 0.01)}]
-    for rank, site in enumerate(sites):
-        rise = 1 / (1 + np.exp(-(np.arange(n_layers) - 0.5 * n_layers) / (0.08 * n_layers)))
-        for layer, value in enumerate(0.12 + (0.25 + 0.04 * rank) * rise):
-            parts = {"accuracy": value, "control_word": 0.1, "control_item": 0.08}
-            for metric, share in (*parts.items(), ("selectivity", value - 0.1)):
-                where = {"metric": metric, "site": site, "layer": layer}
-                rows.append({**where, **estimate(share, 700)})
-    return pd.DataFrame(rows)
-
-
-def ablate_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFrame:
-    """Agreement is the complement of the transfer that patching finds."""
-    rows = []
-    for kind, depth in (("zero", 0.9), ("noise", 1.3), ("mean", 0.6), ("resample", 0.8)):
-        for site in sites:
-            for layer, carried in enumerate(_curve(site, n_layers)):
-                where = {"kind": kind, "site": site, "layer": layer, "span": 1}
-                kept = max(0.02, 0.95 - depth * carried)
-                rows.append({"metric": "agreement", **where, **estimate(kept, 700, 0.03)})
-                rows.append({"metric": "accuracy", **where, **estimate(0.28 * kept, 700, 0.03)})
-                rows.append({"metric": "kl", **where, **estimate(2 * depth * carried, 700, 0.05)})
-    return pd.DataFrame(rows)
-
-
-def patch_table(n_layers: int = 30, sites: Sequence[str] = SITES, span: int = 3) -> pd.DataFrame:
-    """Outcomes that add up to one, and a recovered share that overshoots a little."""
-    rows = []
-    for site in sites:
-        for layer, carried in enumerate(_curve(site, n_layers)):
-            where = {"site": site, "layer": layer, "span": span}
-            kept = 0.8 * (1 - carried)
-            rows.append({"metric": "source", **where, **estimate(carried)})
-            rows.append({"metric": "target", **where, **estimate(kept)})
-            rows.append({"metric": "neither", **where, **estimate(1 - carried - kept)})
-            moved = 1.1 * carried - 0.05
-            ends = {"value": moved, "low": moved - 0.06, "high": moved + 0.06, "n": 200}
-            rows.append({"metric": "recovered", **where, **ends})
     return pd.DataFrame(rows)
 
 
@@ -167,6 +109,10 @@ TABLES = {
     "probe": probe_table,
     "ablate": ablate_table,
     "patch": patch_table,
+    "attend": attend_table,
+    "control": control_table,
+    "robust": robust_table,
+    "localise": localise_table,
     "human": human_table,
 }
 
@@ -186,7 +132,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "config": {
             "model": "smollm2-135m",
             "data": "enVent_gen_Data.csv",
-            "experiments": ["infer", "pairs", "probe", "ablate", "patch", "human"],
+            "experiments": list(TABLES),
             "limit": 700,
             "seed": 0,
         },
@@ -253,6 +199,10 @@ def record(**changes: Any) -> dict[str, Any]:
             "probe": "The emotion is read off best at resid_post, layer 29 [25, 29].",
             "ablate": "Zeroing attn_out changes the answer most at layer 21 [20, 22].",
             "patch": "Patching attn_out carries most at layer 21 [21, 22], for 52.0% of 200 pairs.",
+            "attend": "The last token attends most to example labels at layer 21 [20, 22].",
+            "control": "The first word is patched 3 layers later (p = 0.002).",
+            "robust": "No prompt moves the curve (p = 0.60).",
+            "localise": "The emotion is brought to the last token by attn_out at layer 21.",
             "human": "One reader names the author's emotion for 50.4% [46.4%, 54.4%] of items.",
         },
         "warnings": [],

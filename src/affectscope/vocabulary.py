@@ -119,7 +119,18 @@ AblationKind = Literal["zero", "noise", "mean", "resample"]
 
 ABLATION_KINDS: tuple[AblationKind, ...] = get_args(AblationKind)
 
-ExperimentName = Literal["infer", "pairs", "probe", "ablate", "patch", "human"]
+ExperimentName = Literal[
+    "infer",
+    "pairs",
+    "probe",
+    "ablate",
+    "patch",
+    "attend",
+    "control",
+    "robust",
+    "localise",
+    "human",
+]
 """An experiment that ``affectscope run`` can do."""
 
 EXPERIMENTS: tuple[ExperimentName, ...] = get_args(ExperimentName)

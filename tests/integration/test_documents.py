@@ -30,7 +30,9 @@ def test_the_first_command_is_the_demo_and_the_second_the_tests():
     assert commands()[:2] == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize("target", ["install", "demo", "test", "bench"])
+@pytest.mark.parametrize(
+    "target", ["install", "demo", "test", "bench", "bench-probes", "bench-planted"]
+)
 def test_make_targets_do_their_own_set_up(target, tmp_path):
     """A dry run in a place without an environment creates it, then does the job."""
     done = subprocess.run(

@@ -19,8 +19,14 @@ from commands import affectscope
 
 pytestmark = pytest.mark.integration
 
-OPTIONS = tuple("run --limit 78 --pairs 48 --seed 1 --folds 2".split())
-EXPERIMENTS = ("infer", "pairs", "probe", "ablate", "patch")
+SMALL = (
+    "--positions=-1,-2 --spans 1 --no-probe-mlp --attend-items 16 "
+    "--control-items 40 --control-pairs 8 --robust-items 26 --robust-pairs 6 --templates shots_1"
+)
+OPTIONS = tuple(f"run --limit 78 --pairs 48 --seed 1 --folds 2 {SMALL}".split())
+EXPERIMENTS = (
+    *("infer", "pairs", "probe", "ablate", "patch", "attend", "control", "robust", "localise"),
+)
 
 
 def hashes(run: Path) -> dict[str, str]:
@@ -56,7 +62,7 @@ def test_a_run_holds_what_it_promises(undisturbed):
         table = pd.read_parquet(undisturbed / "results" / f"{name}.parquet")
         assert {"metric", "value", "low", "high", "n"} <= set(table.columns)
     assert (undisturbed / "report.html").stat().st_size > 50_000
-    for name in ("infer_confusion", "probe_layers", "ablate_zero_layers", "patch_layers"):
+    for name in ("infer_confusion", "probe_layers", "ablate_agreement", "patch_layers"):
         for ending in ("html", "svg", "png", "csv"):
             assert (undisturbed / "figures" / f"{name}.{ending}").is_file()
     assert [path for path in undisturbed.rglob("*") if path.suffix == ".tmp"] == []
@@ -64,8 +70,12 @@ def test_a_run_holds_what_it_promises(undisturbed):
 
 def test_the_last_residual_stream_carries_everything(undisturbed):
     table = pd.read_parquet(undisturbed / "results" / "patch.parquet")
-    last = table[(table.metric == "source") & (table.site == "resid_post") & (table.layer == 29)]
-    assert last["value"].tolist() == [1.0]
+    last = table.query(
+        "metric == 'source' and site == 'resid_post' and layer == 29 and position == -1 "
+        "and direction == 'sufficient'"
+    )
+    assert set(last["span"]) == {1, 3}
+    assert set(last["value"]) == {1.0}
 
 
 def test_the_same_command_again_changes_nothing(undisturbed):

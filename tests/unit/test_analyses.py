@@ -141,7 +141,7 @@ class TestInfer:
 class TestAblate:
     def test_answers_are_those_of_full_passes(self, study, lm, task, truth):
         texts, clean_logits, offsets = truth
-        experiment = afa.Ablate(study)
+        experiment = afa.Ablate(study, spans=(1,))
         result = run(experiment)
         changes = {
             "zero": lambda site, layer: reference.zero(),
@@ -174,7 +174,7 @@ class TestAblate:
             assert row.kl == pytest.approx((p * np.log(p / q)).sum(), abs=1e-4)
 
     def test_the_divergence_and_its_peak(self, study):
-        result = run(afa.Ablate(study))
+        result = run(afa.Ablate(study, spans=(1,)))
         seen = result.observations
         assert (seen["kl"] >= 0).all()
         here = seen[(seen.kind == "resample") & (seen.site == "mlp_out")]
@@ -211,7 +211,7 @@ class TestAblate:
         assert draw_donors(["a"], 0).tolist() == [0]
 
     def test_estimates_are_the_shares_of_the_observations(self, study):
-        result = run(afa.Ablate(study))
+        result = run(afa.Ablate(study, spans=(1,)))
         everything = result.observations
         right = everything[everything.clean == everything.emotion]
         assert 0 < len(right) < len(everything)
@@ -234,7 +234,7 @@ class TestAblate:
 
     def test_zeroing_the_last_residual_stream_forgets_the_text(self, study):
         """The unembedding then sees the same vector for every item: one answer for all."""
-        seen = run(afa.Ablate(study)).observations
+        seen = run(afa.Ablate(study, spans=(1,))).observations
         last = seen[(seen.kind == "zero") & (seen.site == "resid_post") & (seen.layer == 3)]
         assert last.predicted.nunique() == 1
 
@@ -243,14 +243,18 @@ class TestAblate:
         assert sorted(seen["item"].unique()) == list(range(7))
 
 
+ONLY_THE_WINDOW = {"spans": (), "positions": (-1,), "heads": False}
+
+
 class TestPatch:
     def test_outcomes_are_those_of_full_passes(self, study, lm, task, truth):
         texts, logits, offsets = truth
-        experiment = afa.Patch(study, pairs=20, span=3)
+        experiment = afa.Patch(study, pairs=20, span=3, **ONLY_THE_WINDOW)
         result = run(experiment)
+        seen = result.observations[result.observations["direction"] == "sufficient"]
         row_of = {f"t{i}": i for i in range(40)}
-        assert len(result.observations) == 20 * 3 * 4
-        for row in result.observations.sample(60, random_state=1).itertuples():
+        assert len(seen) == 20 * 3 * 4
+        for row in seen.sample(60, random_state=1).itertuples():
             source, target = row_of[row.source_id], row_of[row.target_id]
             source_ids = lm.tokenizer.encode(task.template.fill(texts[source]))
             edits = [
@@ -277,8 +281,8 @@ class TestPatch:
             assert row.whole == pytest.approx(whole, abs=1e-3)
 
     def test_the_last_residual_stream_carries_everything(self, study):
-        result = run(afa.Patch(study, pairs=30, span=1))
-        where = {"site": "resid_post", "layer": 3}
+        result = run(afa.Patch(study, pairs=30, span=1, **ONLY_THE_WINDOW))
+        where = {"site": "resid_post", "layer": 3, "direction": "sufficient"}
         assert value_of(result.table, metric="source", **where)["value"] == 1.0
         assert value_of(result.table, metric="recovered", **where)["value"] == pytest.approx(1.0)
         assert result.summary["patch.resid_post.peak_transfer"].value == 1.0
@@ -286,12 +290,15 @@ class TestPatch:
     def test_outcomes_sum_to_one(self, study):
         table = run(afa.Patch(study, pairs=30)).table
         outcomes = table[table["metric"].isin(["source", "target", "neither"])]
-        sums = outcomes.groupby(["site", "layer"])["value"].sum()
+        keys = ["site", "layer", "span", "position", "direction"]
+        sums = outcomes.groupby(keys)["value"].sum()
+        assert len(sums) == 3 * 4 * (3 + 4 + 1) + 4 * 4, "spans, positions, necessary; heads"
         assert np.allclose(sums, 1.0)
 
     def test_the_same_pairs_at_every_layer_and_again(self, study):
         first, again = (run(afa.Patch(study, pairs=15)).observations for _ in range(2))
-        pairs = first.groupby(["site", "layer"])[["source_id", "target_id"]].agg(tuple)
+        keys = ["site", "layer", "span", "position", "direction"]
+        pairs = first.groupby(keys)[["source_id", "target_id"]].agg(tuple)
         assert pairs.map(hash).nunique().tolist() == [1, 1]
         pd.testing.assert_frame_equal(first, again)
 
@@ -326,39 +333,115 @@ class TestPairs:
 
 
 class TestProbe:
-    def test_a_planted_feature_is_found_where_it_is(self, lm, task):
-        """The label is the sign of a direction in attn_out of layer 2: read there, not before."""
+    AT_THE_END = {"metric": "accuracy", "probe": "linear", "position": -1}  # noqa: RUF012
+
+    @pytest.fixture(scope="class")
+    def planted(self, lm, task):
+        """The label is the sign of a direction in attn_out of layer 2, at the last token."""
         texts = random_texts(160)
-        prompts = task.prompts(texts)
-        states = lm.capture(prompts, sites=("attn_out",), layers=(2,)).at("attn_out", 2)
+        states = lm.capture(task.prompts(texts), sites=("attn_out",), layers=(2,))
         direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
-        value = (states @ direction).numpy()
+        value = (states.at("attn_out", 2) @ direction).numpy()
         emotions = ["joy" if v > np.median(value) else "fear" for v in value]
-        corpus = corpus_of(texts, emotions)
-        result = run(afa.Probe(afa.Study(lm, task, corpus), folds=4))
-        where = {"metric": "accuracy", "site": "attn_out", "items": "all"}
-        planted = value_of(result.table, **where, layer=2)["value"]
-        before = value_of(result.table, **where, layer=0)["value"]
-        assert planted > 0.9
-        assert before < planted - 0.1
+        return run(afa.Probe(afa.Study(lm, task, corpus_of(texts, emotions)), folds=4))
+
+    def test_a_planted_feature_is_found_where_it_is(self, planted):
+        """Read there, not before, and not at the token before."""
+        result = planted
+        where = {**self.AT_THE_END, "site": "attn_out", "items": "all"}
+        there = value_of(result.table, **where, layer=2)
+        assert there["value"] > 0.9
+        assert there["p"] == pytest.approx(1 / 1001)
+        for elsewhere in ({"layer": 0}, {"layer": 2, "position": -2}):
+            row = value_of(result.table, **(where | elsewhere))
+            assert row["value"] < there["value"] - 0.1
         assert result.summary["probe.attn_out.best_layer"].value == 2
+        assert result.summary["probe.attn_out.significant_layers"] >= 1
+        assert result.summary["probe.mlp.attn_out.best_layer"].value == 2
+        assert result.summary["probe.mlp.attn_out.accuracy"].value > 0.85
         assert result.summary["probe.baseline"].value == pytest.approx(0.5)
-        seen = result.observations
+        gain = result.summary["probe.attn_out.gain_over_prior"].value
+        assert gain == pytest.approx(there["value"] - 0.5)
+
+    def test_accuracies_are_shares_of_the_predictions(self, planted):
+        """Counted by hand for both probes, at every token, layer and site."""
+        seen = planted.observations[planted.observations["probe"] != "dealt"]
+        keys = ["probe", "position", "site", "layer"]
+        rates = (seen.predicted == seen.emotion).groupby([seen[key] for key in keys]).mean()
+        assert len(rates) == 2 * 5 * 3 * 4
+        table = planted.table.query("metric == 'accuracy' and items == 'all'").set_index(keys)
+        assert len(table) == len(rates)
+        assert table["value"].to_numpy() == pytest.approx(rates[table.index].to_numpy())
+        named = {("linear", -1): "", ("mlp", -1): "mlp."}
+        named |= {("linear", -k): f"position{k}." for k in range(2, 6)}
+        for (probe, position), name in named.items():
+            for site in SITES:
+                by_layer = rates[probe, position, site]
+                key = f"probe.{name}{site}"
+                assert planted.summary[f"{key}.best_layer"].value == by_layer.idxmax()
+                assert planted.summary[f"{key}.accuracy"].value == pytest.approx(by_layer.max())
+
+    def test_the_recall_of_each_emotion_is_that_of_the_best_layer(self, planted):
+        seen = planted.observations.query("probe == 'linear' and position == -1")
         for site in SITES:
-            here = seen[seen["site"] == site]
-            rates = (here.predicted == here.emotion).groupby(here["layer"]).mean()
-            assert result.summary[f"probe.{site}.best_layer"].value == rates.idxmax()
-            assert result.summary[f"probe.{site}.accuracy"].value == pytest.approx(rates.max())
+            layer = planted.summary[f"probe.{site}.best_layer"].value
+            here = seen[(seen["site"] == site) & (seen["layer"] == layer)]
+            recalls = (here.predicted == here.emotion).groupby(here["emotion"]).mean()
+            for emotion, recall in recalls.items():
+                where = {"metric": "recall", "items": "all", "site": site, "emotion": emotion}
+                row = value_of(planted.table, **where)
+                assert row["value"] == pytest.approx(recall)
+                assert row["layer"] == layer
+                assert row["low"] <= recall <= row["high"]
+
+    @pytest.fixture(scope="class")
+    def meaningless(self, lm, task):
+        """Labels dealt at random."""
+        texts = random_texts(96)
+        emotions = np.random.default_rng(4).permutation(["joy", "fear", "pride"] * 32).tolist()
+        study = afa.Study(lm, task, corpus_of(texts, emotions), positions=(-1,))
+        return run(afa.Probe(study, folds=4, mlp=False))
+
+    def test_p_counts_the_deals_that_reach_the_accuracy_anywhere(self, planted, meaningless):
+        for result in (planted, meaningless):
+            dealt = result.observations.query("probe == 'dealt'")
+            shares = dealt.pivot(index="deal", columns=["site", "layer"], values="share")
+            largest = shares.loc[1:].max(axis=1)
+            assert len(largest) == 1000
+            for (site, layer), observed in shares.loc[0].items():
+                where = {**self.AT_THE_END, "items": "all", "site": site, "layer": layer}
+                p = (1 + (largest >= observed - 1e-9).sum()) / 1001
+                assert value_of(result.table, **where)["p"] == pytest.approx(p)
+
+    def test_labels_dealt_at_random_are_not_significant(self, meaningless):
+        rows = meaningless.table.query("metric == 'accuracy' and items == 'all'")
+        assert rows["p"].min() > 0.05
+        counts = [meaningless.summary[f"probe.{site}.significant_layers"] for site in SITES]
+        assert counts == [0, 0, 0]
+
+    def test_without_networks_and_earlier_tokens(self, lm, task, truth):
+        texts, *_ = truth
+        corpus = corpus_of(texts, [EMOTIONS[i % 3] for i in range(40)])
+        study = afa.Study(lm, task, corpus, positions=(-1,))
+        with_both, without = afa.Probe(study), afa.Probe(study, mlp=False)
+        assert without.planned_cost() < with_both.planned_cost()
+        assert [u.key for u in without.units()] != [u.key for u in with_both.units()]
+        result = run(without)
+        assert set(result.observations["probe"]) == {"linear", "dealt"}
+        assert set(result.observations["position"]) == {-1}
+        assert not [key for key in result.summary if "mlp." in key and "mlp_out" not in key]
+        assert "non-linear" not in result.answer + without.method
 
     def test_items_that_the_model_gets_right_are_a_set_of_their_own(self, study):
         result = run(afa.Probe(study, folds=4))
         right = study.clean.right
         assert 0 < len(right) < len(study.corpus)
         seen = result.observations[result.observations["item"].isin(right)]
+        seen = seen.query("probe == 'linear' and position == -1")
         for site in SITES:
             here = seen[seen["site"] == site]
             rates = (here.predicted == here.emotion).groupby(here["layer"]).mean()
-            where = {"metric": "accuracy", "site": site, "items": "right"}
+            where = {**self.AT_THE_END, "site": site, "items": "right"}
             for layer in range(4):
                 row = value_of(result.table, **where, layer=layer)
                 assert row["value"] == pytest.approx(rates[layer])
@@ -366,9 +449,13 @@ class TestProbe:
             assert result.summary[f"probe.{site}.best_layer_right"].value == rates.idxmax()
 
     def test_groups_stay_together(self, study):
-        seen = run(afa.Probe(study, folds=4)).observations
+        seen = run(afa.Probe(study, folds=4)).observations.query("probe != 'dealt'")
         groups = pd.Series(study.corpus.groups)[seen["item"]].to_numpy()
         assert seen.groupby(groups)["fold"].nunique().max() == 1
+
+    def test_one_fold_is_refused(self, study):
+        with pytest.raises(UsageError, match="1 folds"):
+            afa.Probe(study, folds=1)
 
 
 def test_labels_outside_the_task_are_refused_before_any_work(lm, task):
@@ -383,7 +470,7 @@ def test_counts_below_one_are_refused(study):
     with pytest.raises(UsageError, match="0 items"):
         afa.Ablate(study, items=0)
     with pytest.raises(UsageError, match="cannot span 2"):
-        afa.Ablate(study, span=2)
+        afa.Ablate(study, spans=(1, 2))
 
 
 def test_observations_name_their_items(task, study):

@@ -16,7 +16,7 @@ from affectscope.data import Corpus, load_readers
 from affectscope.errors import DataError, NotPossibleError, UsageError
 from affectscope.figures import human_figures, infer_figures
 from affectscope.prompts import EmotionTask
-from affectscope.vocabulary import EMOTIONS
+from affectscope.vocabulary import EMOTIONS, EXPERIMENTS
 from reference import log_softmax
 
 
@@ -174,11 +174,11 @@ def test_readers_of_another_corpus_are_refused_before_any_work(lm, task, readers
 
 def test_which_experiments_apply(lm, task, readers, study):
     corpus = readers_file.corpus()
-    always = ("infer", "probe", "ablate", "patch")
+    always = tuple(name for name in EXPERIMENTS if name not in ("pairs", "human"))
     assert afa.applicable(corpus) == always
     assert afa.applicable(corpus, readers) == (*always, "human")
     versions = replace(corpus, items=corpus.items.assign(scenario="a", version=1, flipped=""))
-    assert afa.applicable(versions) == ("infer", "pairs", "probe", "ablate", "patch")
+    assert afa.applicable(versions) == ("infer", "pairs", *always[1:])
     assert [each.name for each in afa.build(None, study)] == ["clean", *always, "human"]
     chosen = afa.build(["human", "infer"], study)
     assert [each.name for each in chosen] == ["clean", "infer", "human"]

@@ -64,6 +64,22 @@ def test_experiments_may_be_a_list_in_a_file(config_file):
     assert resolve_config({}, file=file, environment={}).experiments == ("infer", "probe")
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("spans", "5,1,5", (1, 5)),
+        ("spans", "3", (3,)),
+        ("positions", "-3", (-1, -3)),
+        ("positions", "-2, -1", (-1, -2)),
+        ("templates", "shots_1, shots_3", ("shots_1", "shots_3")),
+        ("templates", "Well, well: {text} so,", ("Well, well: {text} so,",)),
+        ("templates", None, None),
+    ],
+)
+def test_lists_of_numbers_and_templates(key, text, value):
+    assert getattr(resolve_config({key: text}, environment={}), key) == value
+
+
 WRONG = [
     ("limit", "0", "1 or more"),
     ("limit", "ten", "1 or more"),
@@ -74,6 +90,13 @@ WRONG = [
     ("folds", "1", "2 or more"),
     ("pairs", "", "1 or more"),
     ("ablate_items", "0", "1 or more"),
+    ("robust_items", "0", "1 or more"),
+    ("spans", "1,2", "odd numbers"),
+    ("spans", "", "odd numbers"),
+    ("spans", "-1", "odd numbers"),
+    ("positions", "0", "counted from the end"),
+    ("positions", "-1,x", "counted from the end"),
+    ("templates", " , ", "a comma list of template names"),
     ("batch_size", "none", "auto, or a whole number"),
     ("batch_size", "0", "auto, or a whole number"),
     ("calibration", "platt", "none or content-free or batch"),

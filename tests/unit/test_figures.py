@@ -21,11 +21,13 @@ import pandas as pd
 import pytest
 import vl_convert
 
+import synthetic_causal
 import synthetic_run
 from affectscope.errors import DiskFullError, RunError
 from affectscope.figures import (
     FIGURES,
     ablate_charts,
+    ablate_figures,
     human_charts,
     infer_charts,
     infer_figures,
@@ -40,6 +42,9 @@ from affectscope.figures.wording import percent, visible, with_interval
 from affectscope.vocabulary import EMOTIONS, EXPERIMENTS, SITES
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+CAUSAL = {"ablate": synthetic_causal.ablate_table, "patch": synthetic_causal.patch_table}
+TABLES = synthetic_run.TABLES | CAUSAL
 
 
 def parsed(svg: str) -> ElementTree.Element:
@@ -87,7 +92,7 @@ def all_charts(tables: dict[str, pd.DataFrame]) -> dict[str, alt.TopLevelMixin]:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
-    return {name: make() for name, make in synthetic_run.TABLES.items()}
+    return {name: make() for name, make in TABLES.items()}
 
 
 def test_every_experiment_has_its_figures(tables):
@@ -105,17 +110,25 @@ def test_every_experiment_has_its_figures(tables):
         "probe_layers",
         "probe_heatmap",
         "probe_selectivity",
+        "probe_mlp",
+        "probe_positions",
     }
     assert set(ablate_charts(tables["ablate"])) == {
-        f"ablate_{kind}_{what}"
-        for kind in ("zero", "noise", "mean", "resample")
-        for what in ("layers", "heatmap", "accuracy", "kl")
+        "ablate_agreement",
+        "ablate_accuracy",
+        "ablate_kl",
+        "ablate_spans",
     }
     assert set(patch_charts(tables["patch"])) == {
         "patch_layers",
         "patch_heatmap",
         "patch_outcomes",
         "patch_recovered",
+        "patch_spans",
+        "patch_positions",
+        "patch_heads",
+        "patch_directions",
+        "patch_emotions",
     }
     assert set(pairs_charts(tables["pairs"])) == {"pairs_moved"}
     assert set(human_charts(tables["human"])) == {
@@ -140,10 +153,15 @@ def assert_readable(name: str, svg: ElementTree.Element) -> None:
         "emotion of the author",
         "Jensen-Shannon distance",
         "accuracy minus control accuracy",
+        "source's emotion",
         "KL divergence, nats",
+        "KL, nats",
+        "same answer",
+        "layer of the peak",
     )
     assert any(word in " ".join(written) for word in titles), name
-    if not name.startswith(("infer", "human", "pairs")):
+    dots = ("patch_emotions", "attend_all_layers", "robust_peak", "robust_accuracy")
+    if not name.startswith(("infer", "human", "pairs", *dots, "localise_peaks")):
         assert "layer (from 0)" in written, name
 
 
@@ -164,12 +182,14 @@ def test_figures_are_readable_at_phone_width(tables):
 def test_models_of_any_depth(n_layers):
     tables = {
         "probe": synthetic_run.probe_table(n_layers),
-        "ablate": synthetic_run.ablate_table(n_layers),
-        "patch": synthetic_run.patch_table(n_layers),
+        "ablate": synthetic_causal.ablate_table(n_layers),
+        "patch": synthetic_causal.patch_table(n_layers),
     }
     for name, chart in all_charts(tables).items():
         svg = svg_of(chart)
         assert_readable(name, svg)
+        if name == "patch_emotions":
+            continue  # its numbers are percentages
         ticks = [int(text) for text in texts(svg) if text.isdigit()]
         assert set(ticks) <= set(range(n_layers)), name
         assert 1 <= len(set(ticks)) <= 12, name
@@ -203,20 +223,22 @@ def test_confusion_grid_fits_its_numbers():
 
 
 def test_peaks_are_those_of_the_table():
-    table = synthetic_run.patch_table(30)
+    table = synthetic_causal.patch_table(30)
     written = texts(svg_of(patch_charts(table)["patch_layers"]))
-    peak = synthetic_run.peak_layer(30)
-    value = table.query("metric == 'source' and site == 'attn_out' and layer == @peak")["value"]
+    peak = synthetic_causal.peak_layer(30)
+    main = table.query("span == 3 and position == -1 and direction == 'sufficient'")
+    value = main.query("metric == 'source' and site == 'attn_out' and layer == @peak")["value"]
     assert f"attn_out: highest at layer {peak}, {100 * value.iloc[0]:.0f} %" in written
     alt_text = patch_figures(table)["patch_layers"].alt_text
     assert f"attn_out is highest at layer {peak} with {100 * value.iloc[0]:.1f} %" in alt_text
 
 
-def test_knock_outs_mark_the_lowest_layer(tables):
-    table = tables["ablate"].query("kind == 'zero' and metric == 'agreement' and site == 'mlp_out'")
-    lowest = table.loc[table["value"].idxmin(), "layer"]
-    written = " ".join(texts(svg_of(ablate_charts(tables["ablate"])["ablate_zero_layers"])))
-    assert f"mlp_out: lowest at layer {lowest}," in written
+def test_knock_outs_tell_the_lowest_layer(tables):
+    table = tables["ablate"].query("kind == 'zero' and metric == 'agreement' and span == 1")
+    lowest = table.loc[table.query("site == 'mlp_out'")["value"].idxmin(), "layer"]
+    text = ablate_figures(tables["ablate"])["ablate_agreement"].alt_text
+    of_zero = text.partition("Set to zero: ")[2].partition("Replaced")[0]
+    assert f"mlp_out is lowest at layer {lowest} with" in of_zero
 
 
 def test_earlier_layer_wins_among_equals():
@@ -227,7 +249,7 @@ def test_earlier_layer_wins_among_equals():
 
 
 def test_undefined_values_leave_gaps_and_break_nothing():
-    for experiment, make in synthetic_run.TABLES.items():
+    for experiment, make in TABLES.items():
         table = make()
         table.loc[table.index % 3 == 0, ["value", "low", "high"]] = np.nan
         table.loc[table.index % 7 == 0, ["high"]] = np.inf
@@ -239,7 +261,7 @@ def test_undefined_values_leave_gaps_and_break_nothing():
 
 
 def test_wholly_undefined_values_still_make_figures():
-    for experiment, make in synthetic_run.TABLES.items():
+    for experiment, make in TABLES.items():
         table = make()
         table[["value", "low", "high"]] = np.nan
         for name, figure in FIGURES[experiment](table).items():
@@ -248,7 +270,7 @@ def test_wholly_undefined_values_still_make_figures():
 
 
 def test_values_without_intervals_are_drawn_and_said_to_have_none():
-    for experiment, make in synthetic_run.TABLES.items():
+    for experiment, make in TABLES.items():
         whole = FIGURES[experiment](make())
         table = make()
         table[["low", "high"]] = np.nan
@@ -282,16 +304,40 @@ def test_no_rows_make_no_figures(tables):
 
 def test_one_part_of_a_table_makes_its_figures_only(tables):
     only = tables["patch"].query("metric == 'recovered'")
-    assert set(patch_charts(only)) == {"patch_recovered"}
+    assert set(patch_charts(only)) == {"patch_recovered", "patch_positions", "patch_heads"}
     only = tables["infer"].query("metric in ['accuracy', 'chance']")
     assert set(infer_charts(only)) == {"infer_accuracy"}
 
 
-def test_several_windows_make_a_figure_each():
-    table = pd.concat([synthetic_run.patch_table(12, span=span) for span in (1, 3)])
-    names = set(patch_charts(table))
-    assert {"patch_layers_span1", "patch_layers_span3"} <= names
-    assert "patch_layers" not in names
+def test_the_main_window_is_that_of_both_directions():
+    for span in (1, 3, 5):
+        figures = patch_figures(synthetic_causal.patch_table(12, span=span))
+        for name in ("patch_layers", "patch_heatmap", "patch_outcomes", "patch_recovered"):
+            assert set(figures[name].rows["span"]) == {span}, name
+            assert set(figures[name].rows["direction"]) == {"sufficient"}, name
+        assert set(figures["patch_spans"].rows["span"]) == {1, 3, 5}
+        assert set(figures["patch_positions"].rows["position"]) == {-1, -2, -3}
+    first = ablate_figures(synthetic_causal.ablate_table(12, spans=(3, 5)))
+    assert set(first["ablate_kl"].rows["span"]) == {3}
+    assert set(first["ablate_spans"].rows["span"]) == {3, 5}
+
+
+def test_tables_of_one_part_make_no_comparison():
+    one = synthetic_causal.patch_table(8, spans=(), positions=(-1,), n_heads=0)
+    one = one[(one["direction"] == "sufficient") & (one["source_emotion"] == "")]
+    names = {"patch_layers", "patch_heatmap", "patch_outcomes", "patch_recovered"}
+    assert set(patch_charts(one)) == names
+    older = one.drop(columns=["position", "direction", "source_emotion", "target_emotion"])
+    assert set(patch_charts(older)) == names
+    assert "ablate_spans" not in ablate_charts(synthetic_causal.ablate_table(8, spans=(1,)))
+
+
+def test_the_strongest_head_is_told():
+    figure = patch_figures(synthetic_causal.patch_table(10, n_heads=12))["patch_heads"]
+    peak = synthetic_causal.peak_layer(10)
+    assert f"Furthest: layer {peak}, head 1 with 17.0 %" in figure.alt_text
+    heads = [text for text in texts(svg_of(figure.chart)) if re.fullmatch(r"H\d+", text)]
+    assert heads == [f"H{k}" for k in range(12)]
 
 
 def test_calibration_that_changes_nothing_is_drawn_once():
@@ -307,7 +353,7 @@ def test_calibration_that_changes_nothing_is_drawn_once():
 
 
 def test_a_missing_column_is_named():
-    for experiment, make in synthetic_run.TABLES.items():
+    for experiment, make in TABLES.items():
         with pytest.raises(RunError, match="low") as caught:
             FIGURES[experiment](make().drop(columns=["low"]))
         assert experiment in caught.value.message
@@ -318,7 +364,7 @@ def test_rows_are_those_of_the_table(tables):
         whole = set(map(tuple, table.fillna("").to_numpy().tolist()))
         for name, figure in FIGURES[experiment](table).items():
             assert list(figure.rows.columns) == list(table.columns), name
-            assert set(map(tuple, figure.rows.to_numpy().tolist())) <= whole, name
+            assert set(map(tuple, figure.rows.fillna("").to_numpy().tolist())) <= whole, name
 
 
 def test_hostile_text_stays_text():
@@ -329,11 +375,12 @@ def test_hostile_text_stays_text():
         assert not list(svg.iter(f"{SVG}script"))
         assert not list(svg.iter(f"{SVG}img"))
     sites = ("attn_out", synthetic_run.HOSTILE[0], 'a"b\\')
-    for make in (synthetic_run.probe_table, synthetic_run.patch_table):
+    for make in (synthetic_run.probe_table, synthetic_causal.patch_table):
         for name, chart in all_charts({make.__name__.partition("_")[0]: make(8, sites)}).items():
             svg = svg_of(chart)
             assert not list(svg.iter(f"{SVG}script")), name
-            assert any("<script>" in text for text in texts(svg)), name
+            if name not in {"patch_heads", "patch_emotions"}:  # they name no site of these
+                assert any("<script>" in text for text in texts(svg)), name
 
 
 def test_more_rows_than_altair_takes_by_default():
@@ -440,7 +487,7 @@ def test_labels_cannot_end_the_script(saved):
 
 
 def test_same_table_same_files(tmp_path):
-    figure = patch_figures(synthetic_run.patch_table(6))["patch_layers"]
+    figure = patch_figures(synthetic_causal.patch_table(6))["patch_layers"]
     for folder in ("a", "b"):
         save_figure(figure.chart, figure.rows, tmp_path / folder, "figure")
     for ending in ("html", "svg", "png", "csv"):
@@ -449,7 +496,7 @@ def test_same_table_same_files(tmp_path):
 
 
 def test_full_disk_is_told_and_leaves_the_old_figure(tmp_path, monkeypatch):
-    figure = patch_figures(synthetic_run.patch_table(6))["patch_layers"]
+    figure = patch_figures(synthetic_causal.patch_table(6))["patch_layers"]
     save_figure(figure.chart, figure.rows, tmp_path, "figure")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from affectscope.probes import PENALTIES, fit_probes, probe_out_of_fold
+from affectscope.probes.solver import common_scale
 
 LABELS = np.array(["fear", "joy", "pride"])
 
@@ -124,6 +125,24 @@ class TestSolver:
         together = self.fit(problem, tolerance=1e-8).scores(X)
         monkeypatch.setattr("affectscope.probes.solver.MOST_NUMBERS", 7000)
         assert torch.allclose(self.fit(problem, tolerance=1e-8).scores(X), together, atol=1e-3)
+
+    def test_where_a_probe_begins_does_not_matter(self, problem):
+        """From the solution of another penalty, and back from the units of the activations."""
+        X = torch.tensor(problem[0])
+        cold = self.fit(problem, tolerance=1e-9)
+        others = cold.only(torch.tensor([1, 2, 3, 0]))
+        warm = self.fit(problem, tolerance=1e-9, start=others)
+        assert warm.converged.all()
+        assert torch.allclose(warm.scores(X), cold.scores(X), atol=1e-4)
+        again = self.fit(problem, tolerance=1e-7, start=cold)
+        assert again.iterations.tolist() == [0, 0, 0, 0]
+
+    def test_activations_prepared_once_give_the_same(self, problem):
+        _, y, train = problem
+        X, C = torch.tensor(problem[0]), torch.tensor(self.C, dtype=torch.float64)
+        given = [torch.tensor(np.tile(y, (4, 1))), torch.tensor(train), C]
+        once, again = (fit_probes(x, *given, n_labels=4) for x in (X, common_scale(X)))
+        assert torch.equal(once.weight, again.weight)
 
     def test_what_is_not_reached_is_said(self, problem):
         probes = self.fit(problem, tolerance=1e-9, iterations=2)

@@ -107,6 +107,10 @@ def test_the_parts_are_there_in_order(page):
         "Where can the emotion be read off?",
         "Which activations does the answer need?",
         "Which activations carry the answer over?",
+        "What does the last token look at, and does it matter?",
+        "Is it special to emotion?",
+        "Does the prompt matter?",
+        "Where is the emotion inferred?",
         "How does the model compare with people who read the same texts?",
         "Label tokens",
         "The corpus",
@@ -160,7 +164,7 @@ def test_what_was_asked_answered_and_how_to_do_it_again(page):
 def test_estimates_are_in_the_tables(page):
     table = synthetic_run.probe_table()
     row = table.query("site == 'mlp_out' and layer == 12").iloc[0]
-    cells = f"mlp_out 12 {row['value']:.3f} {row['low']:.3f} to {row['high']:.3f} {row['n']}"
+    cells = f"mlp_out 12 all {row['value']:.3f} {row['low']:.3f} to {row['high']:.3f} {row['n']}"
     assert cells in page.text
 
 
@@ -303,7 +307,7 @@ def test_values_without_an_interval_are_worded(tmp_path):
         '{"infer.accuracy": {"value": 0.25, "low": null, "high": null, "n": 8}}'
     )
     page = Page(write_report(folder))
-    assert "-1 0.083 no interval 700" in page.text
+    assert "-1 all 0.083 no interval 700" in page.text
     assert "infer.accuracy 0.250 no interval 8" in page.text
     assert all("(no interval)" in image["alt"] for image in page.of("img"))
 
@@ -341,9 +345,10 @@ def test_experiments_without_result_are_named(tmp_path):
         state="interrupted",
         answers={"infer": "An answer."},
     )
-    for name in ("pairs", "probe", "ablate", "patch", "human"):
+    missing = [name for name in EXPERIMENTS if name != "infer"]
+    for name in missing:
         assert f"results/{name}.parquet is not there" in page.text
-    assert page.text.count("No answer yet.") == 5
+    assert page.text.count("No answer yet.") == len(missing)
 
 
 def test_figures_that_are_not_drawn_are_named(tmp_path):
@@ -359,7 +364,7 @@ def test_a_broken_picture_counts_as_not_drawn(tmp_path):
     picture = folder / "figures" / "probe_layers.svg"
     picture.write_bytes(picture.read_bytes()[:5000])
     page = Page(build_report(folder))
-    assert len(page.of("img")) == 2
+    assert len(page.of("img")) == len(FIGURES["probe"](synthetic_run.probe_table())) - 1
     assert "probe_layers" in page.text[page.text.index("have not been drawn") :]
 
 
@@ -429,13 +434,14 @@ def test_undefined_values_are_dashes(tmp_path):
     table = synthetic_run.patch_table(4)
     table[["value", "low", "high"]] = float("nan")
     page = built(tmp_path / "run", {"patch": table})
-    assert "attn_out 0 3 – – 200" in page.text
+    assert "attn_out 0 3 -1 sufficient – – 200" in page.text
     assert "nan" not in page.text.lower().split()
 
 
 def test_long_tables_are_cut_and_say_so(tmp_path):
-    page = built(tmp_path / "run", {"patch": synthetic_run.patch_table(200)})
-    assert "The first 2,000 of 2,400 rows" in page.text
+    table = synthetic_run.patch_table(200)
+    page = built(tmp_path / "run", {"patch": table})
+    assert f"The first 2,000 of {len(table):,} rows" in page.text
     assert len(page.of("tr")) < 2200
 
 
@@ -533,7 +539,8 @@ def test_figures_of_an_earlier_result_are_not_shown(tmp_path):
     folder = synthetic_run.write_run(tmp_path / "run", {"probe": synthetic_run.probe_table(4)})
     draw_figures(folder)
     (folder / "figures" / "probe_old.svg").write_text("<svg></svg>")
-    assert len(Page(build_report(folder)).of("img")) == 3
+    figures = FIGURES["probe"](synthetic_run.probe_table(4))
+    assert len(Page(build_report(folder)).of("img")) == len(figures)
 
 
 def test_draw_figures_returns_what_it_wrote(tmp_path):

@@ -21,6 +21,7 @@ from affectscope.runs.prepare import prepare
 from affectscope.runs.progress import RunProgress
 from affectscope.runs.record import RunRecord
 from affectscope.runs.units import UnitFolder
+from affectscope.vocabulary import EXPERIMENTS
 
 
 @pytest.fixture
@@ -368,6 +369,9 @@ def test_experiments_that_nobody_named_are_those_that_apply(lm, tmp_path, monkey
     monkeypatch.setattr("affectscope.runs.prepare.load_model", lambda *_, **__: lm)
     plain = load_corpus(labelled(tmp_path / "a.csv"))
     prepared = prepare(RunConfig(), plain, print)
-    assert prepared.config.experiments == ("infer", "probe", "ablate", "patch")
+    always = tuple(name for name in EXPERIMENTS if name not in ("pairs", "human"))
+    assert prepared.config.experiments == always
+    joined = prepare(RunConfig(experiments="localise"), plain, print)
+    assert joined.config.experiments == ("probe", "ablate", "patch", "localise")
     named = prepare(RunConfig(experiments="probe"), plain, print)
     assert named.config.experiments == ("probe",)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from affectscope.analyses.ablate import Ablate
+from affectscope.analyses.attend import Attend
 from affectscope.analyses.baselines import BagOfWords, bag_of_words
+from affectscope.analyses.control import Control
 from affectscope.analyses.experiment import (
     Experiment,
     MemoryStore,
@@ -19,9 +22,12 @@ from affectscope.analyses.experiment import (
 )
 from affectscope.analyses.human import Human
 from affectscope.analyses.infer import Infer
+from affectscope.analyses.localise import Localise
 from affectscope.analyses.pairs import Pairs
 from affectscope.analyses.patch import Patch
 from affectscope.analyses.probe import Probe
+from affectscope.analyses.robust import Robust
+from affectscope.analyses.settings import Settings
 from affectscope.analyses.study import CleanExperiment, Study
 from affectscope.data import Corpus, Readers
 from affectscope.models import LanguageModel
@@ -30,32 +36,46 @@ from affectscope.vocabulary import EXPERIMENTS, ExperimentName
 
 __all__ = [
     "Ablate",
+    "Attend",
     "BagOfWords",
     "CleanExperiment",
+    "Control",
     "Experiment",
     "Human",
     "Infer",
+    "Localise",
     "MemoryStore",
     "Pairs",
     "Patch",
     "Probe",
     "Result",
+    "Robust",
+    "Settings",
     "Study",
     "Unit",
     "UnitOutput",
     "UnitStore",
     "ablate",
     "applicable",
+    "attend",
     "bag_of_words",
     "build",
     "collect",
+    "control",
     "finish_units",
     "human",
     "infer",
     "pairs",
     "patch",
     "probe",
+    "robust",
+    "with_needed",
 ]
+
+NEEDED: Mapping[ExperimentName, tuple[ExperimentName, ...]] = {
+    "localise": ("probe", "ablate", "patch"),
+}
+"""What an experiment reads the results of."""
 
 
 def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[ExperimentName, ...]:
@@ -74,35 +94,54 @@ def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[Experime
 def build(
     names: Sequence[ExperimentName] | None,
     study: Study,
-    *,
-    pairs: int = 200,
-    span: int = 3,
-    folds: int = 5,
-    ablate_items: int | None = None,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
 ) -> list[Experiment]:
     """The experiments of a run, in order, the clean passes first.
 
     Args:
         names: Which experiments; all that apply (:func:`applicable`) when None.
         study: Model, task, corpus and readers.
-        pairs: Patching pairs.
-        span: Layers in a patching window.
-        folds: Folds of the probes.
-        ablate_items: Most items in the knock-outs; all when None.
+        settings: How much each does.
 
     Raises:
         UsageError: ``human`` is asked for and the study has no readers.
     """
-    chosen = applicable(study.corpus, study.readers) if names is None else names
+    chosen = with_needed(applicable(study.corpus, study.readers) if names is None else names)
+    span = settings.span
     makers: Mapping[ExperimentName, Callable[[], Experiment]] = {
         "infer": lambda: Infer(study),
         "pairs": lambda: Pairs(study),
-        "probe": lambda: Probe(study, folds=folds),
-        "ablate": lambda: Ablate(study, items=ablate_items),
-        "patch": lambda: Patch(study, pairs=pairs, span=span),
+        "probe": lambda: Probe(study, folds=settings.folds, mlp=settings.probe_mlp),
+        "ablate": lambda: Ablate(study, spans=settings.spans, items=settings.ablate_items),
+        "patch": lambda: Patch(
+            study, pairs=settings.pairs, span=span, spans=settings.spans, heads=settings.heads
+        ),
+        "attend": lambda: Attend(study, items=settings.attend_items),
+        "control": lambda: Control(
+            study, items=settings.control_items, pairs=settings.control_pairs, span=span
+        ),
+        "robust": lambda: Robust(
+            study,
+            templates=settings.templates,
+            items=settings.robust_items,
+            pairs=settings.robust_pairs,
+            span=span,
+        ),
+        "localise": lambda: Localise(study, [made(name) for name in NEEDED["localise"]]),
         "human": lambda: Human(study),
     }
-    return [CleanExperiment(study), *(makers[name]() for name in EXPERIMENTS if name in chosen)]
+
+    @cache
+    def made(name: ExperimentName) -> Experiment:
+        return makers[name]()
+
+    return [CleanExperiment(study), *map(made, chosen)]
+
+
+def with_needed(names: Sequence[ExperimentName]) -> tuple[ExperimentName, ...]:
+    """The experiments, and those that they read the results of, in the order of the house."""
+    needed = {each for name in names for each in NEEDED.get(name, ())}
+    return tuple(name for name in EXPERIMENTS if name in {*names, *needed})
 
 
 def _run(
@@ -148,13 +187,60 @@ def probe(task: EmotionTask, corpus: Corpus, *, folds: int = 5, seed: int = 0) -
     return _run(task, corpus, seed, lambda study: Probe(study, folds=folds))
 
 
-def ablate(task: EmotionTask, corpus: Corpus, *, span: int = 1, seed: int = 0) -> Result:
-    """Zero and noise knock-outs; see :mod:`affectscope.analyses.ablate`."""
-    return _run(task, corpus, seed, lambda study: Ablate(study, span=span))
+def ablate(
+    task: EmotionTask, corpus: Corpus, *, spans: Sequence[int] = (1, 3, 5), seed: int = 0
+) -> Result:
+    """Knock-outs of four kinds; see :mod:`affectscope.analyses.ablate`."""
+    return _run(task, corpus, seed, lambda study: Ablate(study, spans=spans))
 
 
 def patch(
-    task: EmotionTask, corpus: Corpus, *, pairs: int = 200, span: int = 3, seed: int = 0
+    task: EmotionTask,
+    corpus: Corpus,
+    *,
+    pairs: int = 200,
+    span: int = 3,
+    spans: Sequence[int] = (1, 3, 5),
+    positions: Sequence[int] | None = None,
+    heads: bool = True,
+    seed: int = 0,
 ) -> Result:
     """Activation patching; see :mod:`affectscope.analyses.patch`."""
-    return _run(task, corpus, seed, lambda study: Patch(study, pairs=pairs, span=span))
+    return _run(
+        task,
+        corpus,
+        seed,
+        lambda study: Patch(
+            study, pairs=pairs, span=span, spans=spans, positions=positions, heads=heads
+        ),
+    )
+
+
+def attend(task: EmotionTask, corpus: Corpus, *, items: int = 200, seed: int = 0) -> Result:
+    """Attention by kind of token, and its knock-out; see :mod:`affectscope.analyses.attend`."""
+    return _run(task, corpus, seed, lambda study: Attend(study, items=items))
+
+
+def control(
+    task: EmotionTask, corpus: Corpus, *, items: int = 300, pairs: int = 100, seed: int = 0
+) -> Result:
+    """Another task, no question, shuffled labels; see :mod:`affectscope.analyses.control`."""
+    return _run(task, corpus, seed, lambda study: Control(study, items=items, pairs=pairs))
+
+
+def robust(
+    task: EmotionTask,
+    corpus: Corpus,
+    *,
+    templates: Sequence[str] | None = None,
+    items: int = 200,
+    pairs: int = 60,
+    seed: int = 0,
+) -> Result:
+    """The same under other prompts; see :mod:`affectscope.analyses.robust`."""
+    return _run(
+        task,
+        corpus,
+        seed,
+        lambda study: Robust(study, templates=templates, items=items, pairs=pairs),
+    )

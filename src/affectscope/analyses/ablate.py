@@ -5,13 +5,16 @@ its own norm (Tak et al. 2025), which no text would ever cause; or by what texts
 over all items (mean ablation: Wang et al. 2023, "Interpretability in the wild") or the activation
 of another item drawn at random (resample ablation: Chan et al. 2022, "Causal scrubbing"). Agreement
 is how often the answer stays what it was; the Kullback-Leibler divergence tells how much the
-distribution over the labels changes even where the answer does not.
+distribution over the labels changes even where the answer does not. What wider windows add is told
+by doing each in several sizes. The estimates are in :mod:`affectscope.analyses.ablate_table`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -19,11 +22,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
+from affectscope.analyses.ablate_table import ablate_estimates
+from affectscope.analyses.experiment import Experiment, Result, SummaryValue, Unit, UnitOutput
 from affectscope.analyses.infer import percent
-from affectscope.analyses.layers import ALL, RIGHT, curves_by_layer, item_sets, layer_table
+from affectscope.analyses.layers import RIGHT, item_sets
+from affectscope.analyses.replacing import SIBLING, Place, place, sweep_logits
 from affectscope.analyses.study import ITEMS, Study
-from affectscope.analyses.windows import require_count, window
+from affectscope.analyses.windows import require_count, require_spans, window
 from affectscope.engine import Edit, Intervention, Mean, Noise, Replace, Zero
 from affectscope.figures import ablate_charts
 from affectscope.stats import Estimate
@@ -38,10 +43,26 @@ _DOING: dict[AblationKind, str] = {
 """What is done, for the answer."""
 
 
-METRICS = {"agreement": "agrees", "accuracy": "correct", "kl": "kl"}
-"""What is averaged over items: metric, and column of the observations."""
-
 Activations = Float[Tensor, "item layer site d_model"]
+
+
+@dataclass(frozen=True)
+class Knockout:
+    """One knock-out of the last token."""
+
+    kind: AblationKind
+    site: Site
+    layer: int
+    """The window's centre."""
+    layers: tuple[int, ...]
+    """The window."""
+
+    @property
+    def place(self) -> Place:
+        """What is knocked out. Noise keeps the norm of what it replaces, and so depends on it."""
+        if self.kind == "noise":
+            return self.site, self.layers, -1
+        return place(self.site, self.layers)
 
 
 class Ablate(Experiment):
@@ -49,16 +70,17 @@ class Ablate(Experiment):
 
     Args:
         study: The study.
-        span: Layers knocked out together, centred on the layer that is named.
+        spans: How many layers are knocked out together, centred on the layer that is named.
         items: Use at most so many items (the first of the sample, which is in random order).
     """
 
     name = "ablate"
 
-    def __init__(self, study: Study, *, span: int = 1, items: int | None = None) -> None:
+    def __init__(
+        self, study: Study, *, spans: Sequence[int] = (1, 3, 5), items: int | None = None
+    ) -> None:
         self.study = study
-        self.span = span
-        window(0, span, study.lm.n_layers)  # refuse an even span before any work is done
+        self.spans = require_spans(spans, study.lm.n_layers)
         require_count("items", items)
         self.n_items = len(study.corpus) if items is None else min(len(study.corpus), items)
 
@@ -66,37 +88,41 @@ class Ablate(Experiment):
     def method(self) -> str:
         """What is done, for the report."""
         return (
-            f"{self.n_items} items, windows of {self.span} layer(s); noise, and the other item "
-            f"whose activations each item gets, by seed {self.study.seed}."
+            f"{self.n_items} items, windows of {', '.join(map(str, self.spans))} layer(s); noise, "
+            f"and the other item whose activations each item gets, by seed {self.study.seed}."
         )
 
-    @cached_property
-    def _conditions(self) -> list[tuple[AblationKind, Site, int]]:
-        layers = range(self.study.lm.n_layers)
+    def _knockouts(self, span: int) -> list[Knockout]:
+        n_layers = self.study.lm.n_layers
         return [
-            (kind, site, layer) for kind in ABLATION_KINDS for site in SITES for layer in layers
+            Knockout(kind, site, layer, tuple(window(layer, span, n_layers)))
+            for kind in ABLATION_KINDS
+            for site in SITES
+            for layer in range(n_layers)
         ]
 
     def planned_cost(self) -> float:
-        """One token for each item and condition, and each item's clean pass."""
+        """One sibling for each item and different knock-out, and each item's clean pass."""
+        siblings = sum(
+            len({(one.kind, one.place) for one in self._knockouts(span)}) for span in self.spans
+        )
         share = self.n_items / len(self.study.corpus)
-        return self.n_items * len(self._conditions) + share * self.study.n_tokens
+        return SIBLING * self.n_items * siblings + share * self.study.n_tokens
 
     def units(self) -> list[Unit]:
-        """One unit for every block of items, all conditions at once."""
+        """One unit for every size of window and block of items, all kinds, sites and layers."""
+        per_item = self.planned_cost() / self.n_items / len(self.spans)
+        blocks = [
+            (start, min(start + ITEMS, self.n_items)) for start in range(0, self.n_items, ITEMS)
+        ]
         return [
             Unit(
                 self.name,
-                {
-                    "items": [start, min(start + ITEMS, self.n_items)],
-                    "span": self.span,
-                    "kinds": list(ABLATION_KINDS),
-                },
-                cost=self.planned_cost()
-                * (min(start + ITEMS, self.n_items) - start)
-                / self.n_items,
+                {"items": [start, stop], "span": span, "kinds": list(ABLATION_KINDS)},
+                cost=per_item * (stop - start),
             )
-            for start in range(0, self.n_items, ITEMS)
+            for span in self.spans
+            for start, stop in blocks
         ]
 
     @cached_property
@@ -104,12 +130,10 @@ class Ablate(Experiment):
         """For every item the one whose activations replace its own: of another group, if any is."""
         return draw_donors(self.study.corpus.groups, self.study.seed)
 
-    def _edits(
-        self, kind: AblationKind, site: Site, layer: int, donated: Activations
-    ) -> list[Edit]:
-        layers = window(layer, self.span, self.study.lm.n_layers)
+    def _edits(self, knockout: Knockout, donated: Activations) -> list[Edit]:
+        site, layers = knockout.site, knockout.layers
         column = SITES.index(site)
-        match kind:
+        match knockout.kind:
             case "zero":
                 return [Zero(site, at) for at in layers]
             case "noise":
@@ -121,107 +145,76 @@ class Ablate(Experiment):
                 return [Replace(site, at, value=donated[:, at, column]) for at in layers]
 
     def compute(self, unit: Unit) -> UnitOutput:
-        """Answers of a block of items under every knock-out."""
-        study = self.study
+        """Answers of a block of items under every knock-out of one span."""
+        study, span = self.study, unit.key["span"]
         start, stop = unit.key["items"]
+        knockouts = self._knockouts(span)
         donated = study.clean.all_activations(self.donors[start:stop])
-        interventions = [
-            Intervention(self._edits(*condition, donated), name=" ".join(map(str, condition)))
-            for condition in self._conditions
-        ]
-        sweep = study.remembering_lm.intervene(
-            study.prompts[start:stop], interventions, label_ids=study.task.label_ids
+        different = {(one.kind, one.place): one for one in knockouts}
+        logits = sweep_logits(
+            study.remembering_lm,
+            study.prompts[start:stop],
+            [
+                Intervention(self._edits(one, donated), name=f"{one.kind} {one.place}")
+                for one in different.values()
+            ],
+            study.task.label_ids,
         )
-        scores = study.clean.offsets.scores(sweep.logits)
-        clean = study.clean.offsets.scores(study.clean.logits[start:stop])
-        answers = scores.argmax(dim=-1).numpy()
-        n, k = answers.shape
-        items = np.repeat(np.arange(start, stop), k)
-        kinds, sites, layers = zip(*self._conditions, strict=True)
+        column = {key: number for number, key in enumerate(different)}
+        logits = logits[:, [column[one.kind, one.place] for one in knockouts]]
+        return UnitOutput(self._observations(start, span, knockouts, logits))
+
+    def _observations(
+        self,
+        start: int,
+        span: int,
+        knockouts: Sequence[Knockout],
+        logits: Float[Tensor, "item knockout label"],
+    ) -> pd.DataFrame:
+        study = self.study
+        n, k = logits.shape[:2]
+        scores = study.clean.offsets.scores(logits)
+        clean = study.clean.offsets.scores(study.clean.logits[start : start + n])
+        items = np.repeat(np.arange(start, start + n), k)
         labels = np.asarray(study.task.labels)
-        return UnitOutput(
-            pd.DataFrame(
-                {
-                    "item": items,
-                    "item_id": study.corpus.items["item_id"].to_numpy()[items],
-                    "kind": np.tile(kinds, n),
-                    "site": np.tile(sites, n),
-                    "layer": np.tile(layers, n),
-                    "span": self.span,
-                    "emotion": labels[study.clean.emotions[items]],
-                    "clean": labels[study.clean.predicted[items]],
-                    "predicted": labels[answers.ravel()],
-                    "kl": kullback_leibler(clean[:, None], scores).flatten().numpy(),
-                }
-            )
+        return pd.DataFrame(
+            {
+                "item": items,
+                "item_id": study.corpus.items["item_id"].to_numpy()[items],
+                "kind": [one.kind for one in knockouts] * n,
+                "site": [one.site for one in knockouts] * n,
+                "layer": [one.layer for one in knockouts] * n,
+                "span": span,
+                "emotion": labels[study.clean.emotions[items]],
+                "clean": labels[study.clean.predicted[items]],
+                "predicted": labels[scores.argmax(dim=-1).flatten().numpy()],
+                "kl": kullback_leibler(clean[:, None], scores).flatten().numpy(),
+            }
         )
 
     def result(self, observations: pd.DataFrame) -> Result:
-        """Agreement, accuracy and divergence by kind, layer and site, and where they are extreme.
+        """Agreement, accuracy and divergence by kind, layer, site and span; where they are extreme.
 
         Over all items, and over those that the model gets right.
         """
-        observations = observations.assign(
-            agrees=(observations["predicted"] == observations["clean"]).astype(float),
-            correct=(observations["predicted"] == observations["emotion"]).astype(float),
-        )
-        parts = []
-        summary: dict[str, Estimate] = {}
-        for name, items in item_sets(self.study).items():
-            used = items[items < self.n_items]
-            if not len(used):
-                continue
-            rows, found = self._of_items(observations, used)
-            parts.append(rows.assign(items=name))
-            suffix = "" if name == ALL else f"_{name}"
-            summary |= {f"{key}{suffix}": estimate for key, estimate in found.items()}
-        table = pd.concat(parts, ignore_index=True)
-        order = ["metric", "items", "kind", "site", "layer", "span", "value", "low", "high", "n"]
-        observations = observations.drop(columns=["agrees", "correct"])
-        return Result(
-            self.name, table[order], observations, summary, self._answer(summary), ablate_charts
-        )
+        used = {name: items[items < self.n_items] for name, items in item_sets(self.study).items()}
+        table, summary = ablate_estimates(self.study, observations, used, min(self.spans))
+        return Result(self.name, table, observations, summary, self._answer(summary), ablate_charts)
 
-    def _of_items(
-        self, observations: pd.DataFrame, items: NDArray[np.int64]
-    ) -> tuple[pd.DataFrame, dict[str, Estimate]]:
-        """Estimates over some items, and the summary of them."""
-        draws = self.study.bootstrap(items)
-        of_items = observations[observations["item"].isin(items)]
-        parts = []
-        summary: dict[str, Estimate] = {}
-        for kind in ABLATION_KINDS:
-            here = of_items[of_items["kind"] == kind]
-            for metric, column in METRICS.items():
-                curves = curves_by_layer(here, column, "item", draws)
-                parts.append(layer_table(curves, metric).assign(kind=kind, span=self.span))
-                for site, curve in curves.items():
-                    layers = range(len(curve.value))
-                    name = f"ablate.{kind}.{site}"
-                    if metric == "agreement":
-                        lowest = curve.peak(layers, lowest=True)
-                        summary[f"{name}.lowest_layer"] = lowest
-                        agreement = curve.estimates()[int(lowest.value)]
-                        summary[f"{name}.lowest_agreement"] = agreement
-                    elif metric == "kl":
-                        highest = curve.peak(layers)
-                        summary[f"{name}.highest_kl_layer"] = highest
-                        summary[f"{name}.highest_kl"] = curve.estimates()[int(highest.value)]
-        return pd.concat(parts, ignore_index=True), summary
-
-    def _answer(self, summary: dict[str, Estimate]) -> str:
+    def _answer(self, summary: dict[str, SummaryValue]) -> str:
+        found = cast(dict[str, Estimate], summary)
         sentences = []
         for kind in ABLATION_KINDS:
-            lowest = summary[f"ablate.{kind}.attn_out.lowest_layer"]
-            agreement = summary[f"ablate.{kind}.attn_out.lowest_agreement"]
+            lowest = found[f"ablate.{kind}.attn_out.lowest_layer"]
+            agreement = found[f"ablate.{kind}.attn_out.lowest_agreement"]
             sentence = (
                 f"{_DOING[kind]} changes the answer most at layer "
                 f"{lowest.value:.0f} [{lowest.low:.0f}, {lowest.high:.0f}], "
                 f"where it stays the same for {percent(agreement)} of items"
             )
-            right = summary.get(f"ablate.{kind}.attn_out.lowest_agreement_{RIGHT}")
+            right = found.get(f"ablate.{kind}.attn_out.lowest_agreement_{RIGHT}")
             if right is not None:
-                layer = summary[f"ablate.{kind}.attn_out.lowest_layer_{RIGHT}"]
+                layer = found[f"ablate.{kind}.attn_out.lowest_layer_{RIGHT}"]
                 sentence += (
                     f" (of those that the model gets right, {percent(right)} at layer "
                     f"{layer.value:.0f})"

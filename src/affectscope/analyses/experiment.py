@@ -153,5 +153,10 @@ def finish_units(experiment: Experiment, store: UnitStore) -> Iterator[tuple[Uni
 
 def collect(experiment: Experiment, store: UnitStore) -> Result:
     """The result of an experiment whose units are all stored."""
+    return experiment.result(read_observations(experiment, store))
+
+
+def read_observations(experiment: Experiment, store: UnitStore) -> pd.DataFrame:
+    """The tables of all units, which are stored; empty for an experiment without units."""
     tables = [store.read(unit) for unit in experiment.units()]
-    return experiment.result(pd.concat(tables, ignore_index=True))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ def curves_by_layer(
     draws: GroupBootstrap,
     *,
     denominator: str | None = None,
+    sites: Sequence[Site] = SITES,
 ) -> dict[Site, RatioDraws]:
     """Mean of a column (or ratio of two columns' sums) at every layer, for each site.
 
@@ -33,10 +34,12 @@ def curves_by_layer(
         unit: Column that numbers what was resampled (items or pairs), from 0.
         draws: Bootstrap over ``unit``.
         denominator: Column to divide by, for a ratio of sums.
+        sites: Which sites, those that are not in the observations left out.
     """
+    by_site = dict(iter(observations.groupby("site", sort=False)))
 
     def wide(column: str, site: Site) -> np.ndarray:
-        here = observations[observations["site"] == site]
+        here = by_site[site]
         table = here.pivot_table(index=unit, columns="layer", values=column, dropna=False)
         return table.sort_index().to_numpy(dtype=float)
 
@@ -44,8 +47,8 @@ def curves_by_layer(
         site: draws.ratio(
             wide(numerator, site), None if denominator is None else wide(denominator, site)
         )
-        for site in SITES
-        if (observations["site"] == site).any()
+        for site in sites
+        if site in by_site
     }
 
 

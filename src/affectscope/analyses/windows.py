@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from affectscope.errors import UsageError
 
 
@@ -32,3 +34,20 @@ def window(centre: int, span: int, n_layers: int) -> list[int]:
         )
     half = span // 2
     return list(range(max(0, centre - half), min(n_layers, centre + half + 1)))
+
+
+def require_spans(spans: Sequence[int], n_layers: int) -> tuple[int, ...]:
+    """The spans in order, each once.
+
+    Raises:
+        UsageError: There is none, or one is even or below 1.
+    """
+    if not spans:
+        raise UsageError(
+            "no window was asked for",
+            expected="one or more odd numbers of layers, such as (1, 3, 5)",
+            remedy="leave spans out, or name one",
+        )
+    for span in spans:
+        window(0, span, n_layers)
+    return tuple(sorted(set(spans)))

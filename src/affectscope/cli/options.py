@@ -34,7 +34,7 @@ def _switch(key: str) -> Any:
 
 
 def _default(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 Model = Annotated[str | None, _option("model", "NAME")]
@@ -54,8 +54,18 @@ Limit = Annotated[str | None, _option("limit", "N")]
 Seed = Annotated[str | None, _option("seed", "N")]
 Pairs = Annotated[str | None, _option("pairs", "N")]
 Span = Annotated[str | None, _option("span", "N")]
+Spans = Annotated[str | None, _option("spans", "LIST")]
+Positions = Annotated[str | None, _option("positions", "LIST")]
+Heads = Annotated[bool | None, _switch("heads")]
 AblateItems = Annotated[str | None, _option("ablate_items", "N")]
+AttendItems = Annotated[str | None, _option("attend_items", "N")]
+ControlItems = Annotated[str | None, _option("control_items", "N")]
+ControlPairs = Annotated[str | None, _option("control_pairs", "N")]
+RobustItems = Annotated[str | None, _option("robust_items", "N")]
+RobustPairs = Annotated[str | None, _option("robust_pairs", "N")]
+Templates = Annotated[str | None, _option("templates", "LIST")]
 Folds = Annotated[str | None, _option("folds", "N")]
+ProbeMlp = Annotated[bool | None, _switch("probe_mlp")]
 Device = Annotated[str | None, _option("device", "DEVICE")]
 DeviceMap = Annotated[str | None, _option("device_map", "auto")]
 MaxMemory = Annotated[str | None, _option("max_memory", "DEVICE=SIZE,...")]

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def load_task(config: RunConfig) -> tuple[LanguageModel, EmotionTask]:
     """Load the model and put the task to it; an unknown template is refused before that."""
-    from affectscope.runs.template import require_template
+    from affectscope.runs.template import with_resolved_templates
 
-    require_template(config.template)
+    config = with_resolved_templates(config)
 
     from affectscope.models import load_model
     from affectscope.prompts import EmotionTask

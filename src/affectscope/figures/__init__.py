@@ -10,13 +10,17 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from affectscope.figures.ablate import ablate_charts, ablate_figures
+from affectscope.figures.attend import attend_charts, attend_figures
+from affectscope.figures.control import control_charts, control_figures
 from affectscope.figures.export import save_figure
 from affectscope.figures.figure import Figure
 from affectscope.figures.human import human_charts, human_figures
 from affectscope.figures.infer import infer_charts, infer_figures
+from affectscope.figures.localise import localise_charts, localise_figures
 from affectscope.figures.pairs import pairs_charts, pairs_figures
 from affectscope.figures.patch import patch_charts, patch_figures
 from affectscope.figures.probe import probe_charts, probe_figures
+from affectscope.figures.robust import robust_charts, robust_figures
 from affectscope.vocabulary import ExperimentName
 
 FIGURES: Mapping[ExperimentName, Callable[[pd.DataFrame], dict[str, Figure]]] = {
@@ -25,6 +29,10 @@ FIGURES: Mapping[ExperimentName, Callable[[pd.DataFrame], dict[str, Figure]]] = 
     "ablate": ablate_figures,
     "pairs": pairs_figures,
     "patch": patch_figures,
+    "attend": attend_figures,
+    "control": control_figures,
+    "robust": robust_figures,
+    "localise": localise_figures,
     "human": human_figures,
 }
 """What draws the table of estimates of each experiment."""
@@ -34,15 +42,23 @@ __all__ = [
     "Figure",
     "ablate_charts",
     "ablate_figures",
+    "attend_charts",
+    "attend_figures",
+    "control_charts",
+    "control_figures",
     "human_charts",
     "human_figures",
     "infer_charts",
     "infer_figures",
+    "localise_charts",
+    "localise_figures",
     "pairs_charts",
     "pairs_figures",
     "patch_charts",
     "patch_figures",
     "probe_charts",
     "probe_figures",
+    "robust_charts",
+    "robust_figures",
     "save_figure",
 ]

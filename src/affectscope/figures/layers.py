@@ -69,15 +69,16 @@ def describe_extremes(rows: pd.DataFrame, which: Extreme, *, unit: Unit = "%") -
     return "; ".join(clauses) if clauses else "no value is defined"
 
 
-def layer_axis(layers: pd.Series) -> alt.X:
-    """The horizontal axis: whole layers, counted from 0."""
+def layer_axis(layers: pd.Series, *, n_ticks: int = 12) -> alt.X:
+    """The horizontal axis: whole layers, counted from 0, with at most about ``n_ticks`` ticks."""
     first, last = int(layers.min()), int(layers.max())
     pad = 0.5 if last == first else 0.02 * (last - first)
+    ticks = layer_ticks(first, last)
     return alt.X(
         "layer:Q",
         title="layer (from 0)",
         scale=alt.Scale(domain=[first - pad, last + pad], nice=False, zero=False),
-        axis=alt.Axis(values=layer_ticks(first, last), format="d", grid=False),
+        axis=alt.Axis(values=ticks[:: -(-len(ticks) // n_ticks)], format="d", grid=False),
     )
 
 
@@ -87,13 +88,14 @@ def share_axis(
     *,
     column: str = "value",
     unit: Unit = "%",
+    n_ticks: int = 5,
 ) -> alt.Y:
     """The vertical axis: shares in ``column``, written in percent, or plain numbers."""
     return alt.Y(
         f"{column}:Q",
         title=title,
         scale=alt.Scale(domain=list(domain), nice=False),
-        axis=alt.Axis(format=".0%" if unit == "%" else ".2f", tickCount=5),
+        axis=alt.Axis(format=".0%" if unit == "%" else ".2f", tickCount=n_ticks),
     )
 
 

@@ -9,7 +9,15 @@ import pandas as pd
 from affectscope.figures.figure import Figure, finished, need_columns
 from affectscope.figures.layers import Reference, describe_extremes, layer_curves, layer_heatmap
 from affectscope.figures.outcomes import OUTCOMES, outcome_panels
-from affectscope.figures.spans import by_span
+from affectscope.figures.patch_parts import (
+    direction_figure,
+    emotion_figure,
+    head_figure,
+    position_figure,
+    span_figure,
+)
+from affectscope.figures.spans import main_span, only
+from affectscope.vocabulary import head_of
 
 _COLUMNS = ("metric", "site", "layer", "span", "value", "low", "high", "n")
 
@@ -20,21 +28,47 @@ def patch_charts(table: pd.DataFrame) -> dict[str, alt.TopLevelMixin]:
 
 
 def patch_figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """The figures of a table of estimates of ``patch``, by file name."""
+    """The figures of a table of estimates of ``patch``, by file name.
+
+    The main window first; then other windows, tokens, single heads, the other direction, and
+    emotions, as far as the table has them.
+    """
     need_columns(table, _COLUMNS, "patch")
-    figures: dict[str, Figure] = {}
-    for ending, rows in by_span(table):
-        source = rows[rows["metric"] == "source"]
-        outcomes = rows[rows["metric"].isin(OUTCOMES)]
-        recovered = rows[rows["metric"] == "recovered"]
-        if len(source):
-            figures[f"patch_layers{ending}"] = _transfer(source)
-            figures[f"patch_heatmap{ending}"] = _map(source)
-        if len(outcomes):
-            figures[f"patch_outcomes{ending}"] = _outcomes(outcomes)
-        if len(recovered):
-            figures[f"patch_recovered{ending}"] = _recovered(recovered)
-    return figures
+    if table.empty:
+        return {}
+    span = main_span(table)
+    is_head = table["site"].map(lambda site: head_of(site) is not None).astype(bool)
+    heads, sites = table[is_head], table[~is_head]
+    sufficient = only(sites, direction="sufficient")
+    windows = only(sufficient, position=-1)
+    main = windows[windows["span"] == span]
+    source = main[main["metric"] == "source"]
+    parts = {
+        "patch_layers": (_transfer, source),
+        "patch_heatmap": (_map, source),
+        "patch_outcomes": (_outcomes, main[main["metric"].isin(OUTCOMES)]),
+        "patch_recovered": (_recovered, main[main["metric"] == "recovered"]),
+        "patch_spans": (span_figure, windows[windows["metric"] == "source"]),
+        "patch_positions": (position_figure, _of(sufficient, span, "recovered")),
+        "patch_heads": (head_figure, heads[heads["metric"] == "recovered"]),
+        "patch_directions": (direction_figure, _both_directions(sites, span)),
+        "patch_emotions": (emotion_figure, main[main["metric"] == "source_by_pair"]),
+    }
+    made = {name: make(rows) for name, (make, rows) in parts.items() if len(rows)}
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def _of(rows: pd.DataFrame, span: int, metric: str) -> pd.DataFrame:
+    return rows[(rows["span"] == span) & (rows["metric"] == metric)]
+
+
+def _both_directions(sites: pd.DataFrame, span: int) -> pd.DataFrame:
+    """The answers carried over, and the answers broken, of the main window."""
+    if "direction" not in sites.columns:
+        return sites.iloc[:0]
+    here = sites[(sites["span"] == span) & (sites["position"] == -1)]
+    sufficient = (here["direction"] == "sufficient") & (here["metric"] == "source")
+    return here[sufficient | (here["metric"] == "broken")]
 
 
 def _subtitle(rows: pd.DataFrame) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -14,9 +16,21 @@ from affectscope.figures.layers import (
     layer_heatmap,
     shares_end,
 )
-from affectscope.figures.wording import percent
+from affectscope.figures.maps import layer_map
+from affectscope.figures.panels import curve_panels
+from affectscope.figures.spans import only
+from affectscope.figures.theme import SeriesStyle, in_site_order
+from affectscope.figures.wording import percent, visible
 
 _COLUMNS = ("metric", "site", "layer", "value", "low", "high", "n")
+
+LEVEL = 0.05
+"""The largest p of a layer at which the emotion counts as read above chance."""
+
+_PROBE_STYLES = {
+    "linear": SeriesStyle("#0072b2", (1, 0), "circle"),
+    "non-linear": SeriesStyle("#b3541e", (4, 2), "diamond"),
+}
 
 
 def probe_charts(table: pd.DataFrame) -> dict[str, alt.TopLevelMixin]:
@@ -28,7 +42,8 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
     """The figures of a table of estimates of ``probe``, by file name."""
     need_columns(table, _COLUMNS, "probe")
     table = of_all_items(table)
-    rows = table[(table["metric"] == "accuracy") & (table["layer"] >= 0)]
+    read = table[(table["metric"] == "accuracy") & (table["layer"] >= 0)]
+    rows = only(read, probe="linear", position=-1)
     if rows.empty:
         return {}
     baseline = table[table["metric"] == "baseline"]
@@ -54,7 +69,7 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
                 "linear classifier names right from the activation alone. Bands are 95 % "
                 "intervals, large points the best layer of each site, and the dashed line is what "
                 "always naming the most frequent label gives. High values say that the emotion "
-                "can be read there, not that the model uses it."
+                "can be read there, not that the model uses it." + _significance(rows)
             ),
             alt_text=lines_text,
         ),
@@ -68,7 +83,26 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
     }
     if len(selective):
         figures["probe_selectivity"] = _selectivity(selective)
+    if "probe" in read.columns and (read["probe"] == "mlp").any():
+        figures["probe_mlp"] = _both_probes(only(read, position=-1), references)
+    if "position" in read.columns and read["position"].nunique() > 1:
+        figures["probe_positions"] = _by_position(only(read, probe="linear"))
     return figures
+
+
+def _significance(rows: pd.DataFrame) -> str:
+    """At how many layers the emotion can be read above chance, where that was tested."""
+    if "p" not in rows.columns or rows["p"].isna().all():
+        return ""
+    counts = rows["p"].le(LEVEL).groupby(rows["site"]).sum()
+    found = ", ".join(
+        f"{visible(site)} {counts[site]} of {int((rows['site'] == site).sum())}"
+        for site in in_site_order(rows["site"].tolist())
+    )
+    return (
+        f" Layers at which it can be read above chance (p at most {LEVEL:g} over all layers and "
+        f"sites together): {found}."
+    )
 
 
 def _selectivity(rows: pd.DataFrame) -> Figure:
@@ -91,4 +125,57 @@ def _selectivity(rows: pd.DataFrame) -> Figure:
             "at zero the probe reads no more than it could have learnt by recognising words."
         ),
         alt_text=f"Line chart by layer. {title}: {describe_extremes(rows, 'highest')}.",
+    )
+
+
+def _both_probes(rows: pd.DataFrame, references: Sequence[Reference]) -> Figure:
+    title = "A linear and a non-linear probe"
+    sites = in_site_order(rows["site"].tolist())
+    named = rows["probe"].map({"linear": "linear", "mlp": "non-linear"})
+    prior = f" ({references[0].text})" if references else ""
+    found = "; ".join(
+        f"{name}: {describe_extremes(rows[named == name], 'highest')}" for name in _PROBE_STYLES
+    )
+    return finished(
+        curve_panels(
+            rows.assign(panel=rows["site"], series=named),
+            panels=sites,
+            styles=_PROBE_STYLES,
+            y_title="share of held-out items",
+            domain=(0.0, shares_end(rows)),
+        ),
+        title=title,
+        rows=rows,
+        caption=(
+            "The accuracy of the linear probe beside that of a small neural network on the same "
+            f"activations at the last token{prior}. Where the network reads more, the emotion is "
+            "there in a form that no straight line separates. Bands are 95 % intervals."
+        ),
+        alt_text=f"Line charts by layer, one for each site. {title}. {found}.",
+    )
+
+
+def _by_position(rows: pd.DataFrame) -> Figure:
+    title = "From which of the last tokens it can be read"
+    positions = sorted(rows["position"].unique(), reverse=True)
+    sites = in_site_order(rows["site"].tolist())
+    found = "; ".join(
+        f"token {position}: {describe_extremes(rows[rows['position'] == position], 'highest')}"
+        for position in positions
+    )
+    return finished(
+        layer_map(
+            rows.assign(down=rows["position"].astype(str), panel=rows["site"]),
+            order=[str(position) for position in positions],
+            down_title="token",
+            value_title="share of held-out items named right",
+            panels=sites,
+        ),
+        title=title,
+        rows=rows,
+        caption=(
+            "The linear probe's accuracy at each of the last tokens of the prompt, -1 being the "
+            "last, where the answer is read off: the darker, the better the probe reads."
+        ),
+        alt_text=f"Maps of layer by token, one for each site. {title}. {found}.",
     )

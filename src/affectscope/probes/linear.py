@@ -7,12 +7,14 @@ author, nor by a penalty that was chosen with its help.
 How the penalty is chosen: for the items of fold f, every penalty is tried on each other fold g, by
 a probe trained on neither f nor g; the one with the least log-loss over all g is fitted to all
 folds but f. The probe without f and g serves f and g alike: five folds need ten probes a penalty.
+Penalties are tried from the strongest on, each begun where the one before ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +23,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from affectscope.probes.solver import TOLERANCE, fit_probes
+from affectscope.probes.objective import CommonScale
+from affectscope.probes.solver import TOLERANCE, LinearProbes, common_scale, fit_probes
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths C that are tried. The paper's 1 is not: with hundreds of activations and some
@@ -71,8 +74,10 @@ def probe_out_of_fold(
             for name, labels in zip(names, vocabulary, strict=True)
         ]
     )
+    activations = torch.as_tensor(X, device=device)
     work = _Work(
-        torch.as_tensor(X, device=device),
+        activations,
+        common_scale(activations),
         torch.as_tensor(codes, device=device),
         torch.as_tensor(np.unique(folds, return_inverse=True)[1], device=device),
         n_labels=max(map(len, vocabulary)),
@@ -80,7 +85,7 @@ def probe_out_of_fold(
     )
     chosen = work.choose(sorted(penalties))
     predicted, converged = work.predict(chosen)
-    item_C = chosen[:, work.folds].cpu().numpy()
+    item_C = chosen[:, work.folds.cpu()].numpy()
     return {
         name: OutOfFold(
             vocabulary[k][predicted[k].cpu().numpy()], item_C[k], converged[k].cpu().numpy()
@@ -92,12 +97,13 @@ def probe_out_of_fold(
 @dataclass(frozen=True)
 class _Work:
     X: Float[Tensor, "item d"]
+    scale: CommonScale
     y: Int[Tensor, "labelling item"]
     folds: Int[Tensor, " item"]
     n_labels: int
     tolerance: float
 
-    @property
+    @cached_property
     def n_folds(self) -> int:
         return int(self.folds.max()) + 1
 
@@ -108,19 +114,17 @@ class _Work:
         if len(tried) == 1 or self.n_folds < 3:
             return tried[len(tried) // 2].expand(shape)
         pairs = list(combinations(range(self.n_folds), 2))
+        plan = [(k, pair) for k in range(len(self.y)) for pair in pairs]
+        train = torch.stack([(self.folds != f) & (self.folds != g) for _, (f, g) in plan])
+        labelling = [k for k, _ in plan]
         losses = torch.zeros(*shape, len(tried), dtype=torch.float64)
-        plan = [
-            (k, pair, c) for k in range(len(self.y)) for pair in pairs for c in range(len(tried))
-        ]
-        train = torch.stack([(self.folds != f) & (self.folds != g) for _, (f, g), _ in plan])
-        scores = self._fit([k for k, _, _ in plan], train, tried[[c for _, _, c in plan]])[0]
-        for row, (k, (f, g), c) in enumerate(plan):
-            for outer, inner in ((f, g), (g, f)):
-                held_out = self.folds == inner
-                log_p = (
-                    scores[row, held_out].log_softmax(-1).gather(-1, self.y[k, held_out][:, None])
-                )
-                losses[k, outer, c] -= float(log_p.clamp_min(float(np.log(_LEAST))).double().sum())
+        probes = None
+        for column, C in enumerate(tried):
+            probes = self._fit(labelling, train, C.expand(len(plan)), start=probes)
+            loss = self._losses(probes, labelling)
+            for row, (k, (f, g)) in enumerate(plan):
+                losses[k, f, column] += loss[row, g]
+                losses[k, g, column] += loss[row, f]
         return tried[losses.argmin(dim=-1)]
 
     def predict(
@@ -130,27 +134,35 @@ class _Work:
         plan = [(k, fold) for k in range(len(self.y)) for fold in range(self.n_folds)]
         train = torch.stack([self.folds != fold for _, fold in plan])
         strengths = torch.stack([chosen[k, fold] for k, fold in plan])
-        scores, done = self._fit([k for k, _ in plan], train, strengths)
-        predicted = torch.empty_like(self.y)
-        converged = torch.empty_like(self.y, dtype=torch.bool)
-        for row, (k, fold) in enumerate(plan):
-            test = self.folds == fold
-            predicted[k, test] = scores[row, test].argmax(dim=-1)
-            converged[k, test] = done[row]
-        return predicted, converged
+        probes = self._fit([k for k, _ in plan], train, strengths)
+        answers = probes.scores(self.X).argmax(dim=-1).view(*chosen.shape, -1)
+        own = self.folds.expand(len(self.y), 1, -1)
+        predicted = answers.gather(1, own)[:, 0]
+        return predicted, probes.converged.view(chosen.shape)[:, self.folds]
+
+    def _losses(
+        self, probes: LinearProbes, labelling: Sequence[int]
+    ) -> Float[Tensor, "probe fold"]:
+        """The summed log-loss of every probe on the items of each fold."""
+        log_p = probes.scores(self.X).log_softmax(dim=-1)
+        log_p = log_p.gather(-1, self.y[list(labelling)][..., None])[..., 0]
+        in_fold = torch.nn.functional.one_hot(self.folds, self.n_folds).double()
+        return (-log_p.clamp_min(float(np.log(_LEAST))).double() @ in_fold).cpu()
 
     def _fit(
         self,
         labelling: Sequence[int],
         train: Bool[Tensor, "probe item"],
         C: Float[Tensor, " probe"],
-    ) -> tuple[Float[Tensor, "probe item label"], Bool[Tensor, " probe"]]:
-        probes = fit_probes(
-            self.X,
+        *,
+        start: LinearProbes | None = None,
+    ) -> LinearProbes:
+        return fit_probes(
+            self.scale,
             self.y[list(labelling)],
             train,
             C.to(self.X.device),
             n_labels=self.n_labels,
             tolerance=self.tolerance,
+            start=start,
         )
-        return probes.scores(self.X), probes.converged

@@ -3,9 +3,19 @@
 from affectscope.prompts.calibration import CONTENT_FREE_TEXTS, LabelOffsets, fit_offsets
 from affectscope.prompts.labels import LabelToken, audit_labels, label_warnings
 from affectscope.prompts.task import EmotionTask, TaskModel
-from affectscope.prompts.templates import SHOTS, TEMPLATES, Template, template_named
+from affectscope.prompts.templates import (
+    CHAT,
+    SHOTS,
+    TEMPLATES,
+    Template,
+    in_chat,
+    resolved_spec,
+    template_named,
+    with_examples,
+)
 
 __all__ = [
+    "CHAT",
     "CONTENT_FREE_TEXTS",
     "SHOTS",
     "TEMPLATES",
@@ -16,6 +26,9 @@ __all__ = [
     "Template",
     "audit_labels",
     "fit_offsets",
+    "in_chat",
     "label_warnings",
+    "resolved_spec",
     "template_named",
+    "with_examples",
 ]

@@ -38,6 +38,9 @@ class LabelToken:
 def audit_labels(tokenizer: Tokenizer, prompt: str, labels: Sequence[str]) -> list[LabelToken]:
     """Tokens of every label after a prompt.
 
+    A space comes between the two, unless the prompt ends in a line break: then the label begins
+    the line.
+
     Args:
         tokenizer: The model's tokenizer.
         prompt: A whole prompt, ending where the label goes.
@@ -55,9 +58,10 @@ def audit_labels(tokenizer: Tokenizer, prompt: str, labels: Sequence[str]) -> li
             remedy="give each label once",
         )
     start = prompt_ids(tokenizer, prompt)
+    between = "" if prompt[-1:].isspace() else " "
     written: dict[str, tuple[int, ...]] = {}
     for label in labels:
-        whole = prompt_ids(tokenizer, f"{prompt} {label}")
+        whole = prompt_ids(tokenizer, f"{prompt}{between}{label}")
         ids = whole[len(start) :]
         if whole[: len(start)] != start or not ids:
             raise PromptError(

@@ -16,7 +16,7 @@ from affectscope.prompts.calibration import (
     fit_offsets,
 )
 from affectscope.prompts.labels import LabelToken, audit_labels, label_warnings
-from affectscope.prompts.templates import template_named
+from affectscope.prompts.templates import DEFAULT, Template, template_named
 from affectscope.prompts.tokens import Tokenizer
 from affectscope.vocabulary import EMOTIONS, Calibration
 
@@ -40,7 +40,8 @@ class EmotionTask:
 
     Args:
         lm: A loaded model.
-        template: Name of a template; see :data:`TEMPLATES`.
+        template: A template, or what :func:`template_named` makes one of: a name of
+            :data:`TEMPLATES`, ``chat``, or a text of one's own with ``{text}`` in it.
         calibration: How label scores are corrected; see :mod:`affectscope.prompts.calibration`.
         labels: The label words.
 
@@ -52,13 +53,15 @@ class EmotionTask:
         self,
         lm: TaskModel,
         *,
-        template: str = "joy_sadness_0",
+        template: str | Template = DEFAULT,
         calibration: Calibration = "batch",
         labels: Sequence[str] = EMOTIONS,
     ) -> None:
         check_calibration(calibration)
         self.lm = lm
-        self.template = template_named(template)
+        self.template = (
+            template if isinstance(template, Template) else template_named(template, lm.tokenizer)
+        )
         self.calibration: Calibration = calibration
         self.labels = tuple(labels)
         self.label_tokens: tuple[LabelToken, ...] = tuple(
@@ -77,8 +80,8 @@ class EmotionTask:
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader has to know of the labels."""
-        return label_warnings(self.label_tokens)
+        """What a reader has to know of the template and the labels."""
+        return [*self.template.notes, *label_warnings(self.label_tokens)]
 
     def prompts(self, texts: Sequence[str]) -> list[str]:
         """The prompt for every text."""
@@ -122,7 +125,7 @@ class EmotionTask:
         """What a report says of the prompts, as JSON values."""
         return {
             "template": self.template.name,
-            "text": f"{self.template.prefix}{{x}} Answer:",
+            "text": f"{self.template.prefix}{{x}}{self.template.suffix}",
             "calibration": self.calibration,
             "label_tokens": [token.as_dict() for token in self.label_tokens],
         }

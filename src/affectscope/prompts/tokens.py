@@ -19,12 +19,26 @@ class Tokenizer(Protocol):
 def prompt_ids(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of a prompt, which goes on: an end-of-text token that is appended is left out.
 
-    After such a token the last position would not be the prompt's own.
+    After such a token the last position would not be the prompt's own. A start token that the text
+    itself begins with, as many chat formats do, is not put in front a second time.
     """
     ids = tokenizer.encode(text)
-    end = getattr(tokenizer, "eos_token_id", None)
-    written = getattr(tokenizer, "eos_token", None)
-    appended = len(ids) > 1 and end is not None and ids[-1] == end
-    if appended and not (written and text.endswith(written)):
-        return ids[:-1]
+    if len(ids) > 1 and _adds(tokenizer, "eos", ids[-1]) and not _written(tokenizer, "eos", text):
+        ids = ids[:-1]
+    doubled = len(ids) > 1 and ids[0] == ids[1] and _adds(tokenizer, "bos", ids[0])
+    if doubled and _written(tokenizer, "bos", text):
+        first = str(getattr(tokenizer, "bos_token", ""))
+        return ids if text.startswith(2 * first) else ids[1:]
     return ids
+
+
+def _adds(tokenizer: Tokenizer, which: str, token: int) -> bool:
+    """Whether a token is the tokenizer's start or end token."""
+    special = getattr(tokenizer, f"{which}_token_id", None)
+    return special is not None and token == special
+
+
+def _written(tokenizer: Tokenizer, which: str, text: str) -> bool:
+    """Whether the text itself begins with the start token, or ends with the end token."""
+    token = str(getattr(tokenizer, f"{which}_token", None) or "")
+    return bool(token) and (text.startswith(token) if which == "bos" else text.endswith(token))

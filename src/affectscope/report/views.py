@@ -82,18 +82,22 @@ def estimates_view(experiment: str, table: pd.DataFrame) -> TableView:
     if len(kept) > MOST_ROWS:
         notes += f" The first {MOST_ROWS:,} of {len(kept):,} rows."
         kept = kept.head(MOST_ROWS)
-    keys = [c for c in kept.columns if c not in ("value", "low", "high", "n") and _filled(kept[c])]
+    tests = [c for c in ("p", "q") if c in kept.columns and kept[c].notna().any()]
+    apart = ("value", "low", "high", "n", "p", "q")
+    keys = [c for c in kept.columns if c not in apart and _filled(kept[c])]
     rows = [
         (
             *(_cell(row[key]) for key in keys),
             number(row.get("value")),
             interval(row.get("value"), row.get("low"), row.get("high")),
             _cell(row.get("n")),
+            *("" if math.isnan(row[test]) else _cell(row[test]) for test in tests),
         )
         for row in kept.to_dict("records")
     ]
-    columns = (*map(str, keys), "value", "95 % interval", "n")
-    numeric = {k for k, name in enumerate(columns) if name in {"layer", "span", "n", "value"}}
+    columns = (*map(str, keys), "value", "95 % interval", "n", *tests)
+    of_numbers = {"layer", "span", "position", "head", "n", "value", *tests}
+    numeric = {k for k, name in enumerate(columns) if name in of_numbers}
     if "js_model" in set(kept.get("metric", [])):
         notes = _DISTANCES + notes
     return TableView(

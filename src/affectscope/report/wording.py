@@ -45,29 +45,81 @@ EXPERIMENT_WORDS: dict[ExperimentName, ExperimentWords] = {
         title="Where can the emotion be read off?",
         asks="where in the network the emotion can be read off its activations",
         method=(
-            "At every layer and site, a linear classifier is trained to tell the author's emotion "
-            "from the activation at the last token, and scored on texts it was not trained on. "
-            "Texts of one author are never on both sides. A probe shows that information is there, "
-            "not that the model uses it."
+            "At every layer and site, a classifier is trained to tell the author's emotion from "
+            "the activation, and scored on texts it was not trained on: a linear one, and one with "
+            "a hidden layer (mlp), at each of the last tokens. Texts of one author are never on "
+            "both sides. The same linear probe on labels without meaning tells how much any labels "
+            "could be learnt (selectivity). A probe shows that information is there, not that the "
+            "model uses it."
         ),
     ),
     "ablate": ExperimentWords(
         title="Which activations does the answer need?",
         asks="which activations its answers need",
         method=(
-            "One site at one layer is knocked out at the last token, and the model answers again. "
-            "Zero sets the activation to 0; noise replaces it by a random vector of the same norm. "
-            "The fewer answers stay the same, the more the answer needs that site."
+            "One site is knocked out at the last token, at one layer or in a window of several, "
+            "and the model answers again. Zero sets the activation to 0; noise replaces it by a "
+            "random vector of the same norm; mean and resample put in what texts do cause: the "
+            "mean over all texts, or another text's activation. The fewer answers stay the same, "
+            "the more the answer needs that site. A layer stands out when, text by text, knocking "
+            "it out moves the answers further than other layers of its site do (ranks, signs "
+            "flipped by group, adjusted for all layers and sites)."
         ),
     ),
     "patch": ExperimentWords(
         title="Which activations carry the answer over?",
-        asks="which activations carry the answer from one text to another",
+        asks="which activations are enough to bring another text's answer, and which are needed to "
+        "keep one's own",
         method=(
             "Two texts of different emotions that the model gets right make a pair. The "
             "activations of the source at the last token replace those of the target, in a window "
             "of layers around the one shown, and the model answers again: with the source's "
-            "emotion, the target's, or neither. The pairs are the same at every layer and site."
+            "emotion, the target's, or neither. The pairs are the same at every layer and site. "
+            "Beside it: windows of several sizes, each of the last tokens alone, each head alone, "
+            "and the other direction, in which the target's activation goes into the source's pass."
+        ),
+    ),
+    "attend": ExperimentWords(
+        title="What does the last token look at, and does it matter?",
+        asks="which words it looks at when it answers, and whether the answer changes when it may "
+        "not",
+        method=(
+            "For each layer and head, the last token's attention is summed by kind of token: the "
+            "examples' labels and texts, the instruction, the content and function words of the "
+            "text in question. Then its attention to each kind is knocked out in a window of "
+            "layers, and in all; beside it, to as many random tokens of the same prompt. What any "
+            "blocking does is no finding."
+        ),
+    ),
+    "control": ExperimentWords(
+        title="Is it special to emotion?",
+        asks="whether another task, a prompt without a question, or labels without meaning give "
+        "the same picture",
+        method=(
+            "Three controls. The same texts with an opening word in front, and the question for "
+            "that word in the place of the emotion: is it answered in the same layers? A prompt "
+            "that asks for no emotion: can it be read off all the same? The emotions dealt to the "
+            "texts at random: no layer may be significant."
+        ),
+    ),
+    "robust": ExperimentWords(
+        title="Does the prompt matter?",
+        asks="whether the peak stays at the same layer under other prompts",
+        method=(
+            "The same texts under each of several prompts: other instructions, other numbers of "
+            "examples, the model's own chat format. For each, how often the model names the "
+            "emotion and where patching peaks. Whether any prompt moves the curve is tested for "
+            "all at once."
+        ),
+    ),
+    "localise": ExperimentWords(
+        title="Where is the emotion inferred?",
+        asks="where, all in all, the emotion is inferred, and how far the methods agree",
+        method=(
+            "What the experiments above say, joined. The site is the one, of those that add to the "
+            "residual stream, whose patch carries most answers over; the layer is where. Every "
+            "method's peak stands beside it, and how alike two methods order the layers "
+            "(Spearman's correlation)."
         ),
     ),
     "human": ExperimentWords(
@@ -138,6 +190,44 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     ("span", "How many neighbouring layers are edited together, centred on the one named."),
     (
+        "selectivity",
+        "A probe's accuracy minus that of the same probe on control labels, which are drawn at "
+        "random for each text's last word (Hewitt and Liang 2019).",
+    ),
+    (
+        "p",
+        "How often chance alone, anywhere among all layers and sites (or kinds, or prompts) that "
+        "were tested together, gives as large a value: adjusted by the maximum (Westfall and Young "
+        "1993; Nichols and Holmes 2002). Never 0 (Phipson and Smyth 2010).",
+    ),
+    (
+        "q",
+        "The least false discovery rate at which a finding is still one (Benjamini and Hochberg "
+        "1995).",
+    ),
+    (
+        "sufficient, necessary",
+        "Two directions of patching. Sufficient: the source's activation in the target's pass "
+        "brings the source's answer. Necessary: the target's activation in the source's pass "
+        "breaks the source's own answer.",
+    ),
+    (
+        "attention knock-out",
+        "A token is kept from seeing some tokens in a layer; the softmax is taken over what is "
+        "left (Geva et al. 2023). Attention that has nowhere to go rests on the first token "
+        "(Xiao et al. 2024), which is a kind of its own.",
+    ),
+    (
+        "centre",
+        "Where a patching curve lies: the mean layer, weighted by the transfer above the curve's "
+        "median.",
+    ),
+    (
+        "relative depth",
+        "The layer as a share of the model's depth, 0 % for the first and 100 % for the last, so "
+        "that models of different depth compare.",
+    ),
+    (
         "recovered",
         "The share of the difference between the scores of the source's and the target's emotion "
         "that a patch carries over: 0 as without the patch, 1 as in the source's own pass.",
@@ -165,6 +255,26 @@ REFERENCES: tuple[str, ...] = (
     "Information Theory 37(1).",
     "Endres, D. M., Schindelin, J. E. (2003). A New Metric for Probability Distributions. IEEE "
     "Transactions on Information Theory 49(7).",
+    "Hewitt, J., Liang, P. (2019). Designing and Interpreting Probes with Control Tasks. EMNLP "
+    "2019. arXiv:1909.03368.",
+    "Geva, M., Bastings, J., Filippova, K., Globerson, A. (2023). Dissecting Recall of Factual "
+    "Associations in Auto-Regressive Language Models. EMNLP 2023. arXiv:2304.14767.",
+    "Xiao, G., Tian, Y., Chen, B., Han, S., Lewis, M. (2024). Efficient Streaming Language Models "
+    "with Attention Sinks. ICLR 2024. arXiv:2309.17453.",
+    "Jain, S., Wallace, B. C. (2019). Attention is not Explanation. NAACL 2019. arXiv:1902.10186.",
+    "Heimersheim, S., Nanda, N. (2024). How to use and interpret activation patching. "
+    "arXiv:2404.15255.",
+    "Westfall, P. H., Young, S. S. (1993). Resampling-Based Multiple Testing. Wiley.",
+    "Nichols, T. E., Holmes, A. P. (2002). Nonparametric permutation tests for functional "
+    "neuroimaging. Human Brain Mapping 15(1).",
+    "Ojala, M., Garriga, G. C. (2010). Permutation Tests for Studying Classifier Performance. "
+    "Journal of Machine Learning Research 11.",
+    "Phipson, B., Smyth, G. K. (2010). Permutation P-values Should Never Be Zero. Statistical "
+    "Applications in Genetics and Molecular Biology 9(1).",
+    "Benjamini, Y., Hochberg, Y. (1995). Controlling the False Discovery Rate. Journal of the "
+    "Royal Statistical Society, Series B 57(1).",
+    "Cameron, A. C., Gelbach, J. B., Miller, D. L. (2011). Robust Inference With Multiway "
+    "Clustering. Journal of Business and Economic Statistics 29(2).",
     "Field, C. A., Welsh, A. H. (2007). Bootstrapping Clustered Data. Journal of the Royal "
     "Statistical Society, Series B 69(3).",
 )

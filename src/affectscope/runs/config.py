@@ -29,6 +29,9 @@ from affectscope.runs.option_types import (
     memory_limits,
     named_path,
     split_experiments,
+    split_positions,
+    split_spans,
+    split_templates,
     text_encoding,
 )
 from affectscope.vocabulary import CALIBRATIONS, EXPERIMENTS, Calibration, ExperimentName
@@ -86,9 +89,14 @@ class RunConfig(BaseModel):
         str | None, AfterValidator(text_encoding), Allowed("an encoding such as utf-8")
     ] = None
     """Encoding of the file; found out when not given."""
-    template: Annotated[str, Field(min_length=1), Allowed("the name of a prompt template")] = (
-        "joy_sadness_0"
-    )
+    template: Annotated[
+        str,
+        Field(min_length=1),
+        Allowed(
+            "a name; chat or chat:NAME for the model's chat format; or your own as TEXT with "
+            "{text} once, NAME=TEXT, @FILE or NAME=@FILE"
+        ),
+    ] = "joy_sadness_0"
     """Prompt template."""
     calibration: Annotated[Calibration, Allowed(" or ".join(CALIBRATIONS))] = "batch"
     """How label scores are corrected for the prompt's own preferences."""
@@ -108,10 +116,41 @@ class RunConfig(BaseModel):
     """Pairs of items for patching."""
     span: Annotated[Literal[1, 3, 5], Whole, Allowed("1, 3 or 5")] = 3
     """Layers patched together, centred on each."""
+    spans: Annotated[
+        tuple[int, ...], BeforeValidator(split_spans), Allowed("odd numbers, such as 1,3,5")
+    ] = (1, 3, 5)
+    """Sizes of window that knock-outs and patches are compared over."""
+    positions: Annotated[
+        tuple[int, ...],
+        BeforeValidator(split_positions),
+        Allowed("tokens counted from the end, such as -1,-2"),
+    ] = (-1, -2, -3, -4, -5)
+    """Tokens that are probed and patched."""
+    heads: Switch = True
+    """Patch every single attention head too."""
     ablate_items: Annotated[Count | None, Whole, AT_LEAST_ONE] = None
     """At most so many items in the knock-outs; all when not given."""
+    attend_items: Annotated[Count, Whole, AT_LEAST_ONE] = 200
+    """At most so many items whose attention is read and knocked out."""
+    control_items: Annotated[Count, Whole, AT_LEAST_ONE] = 300
+    """At most so many items in the control tasks."""
+    control_pairs: Annotated[Count, Whole, AT_LEAST_ONE] = 100
+    """Patching pairs of the control task, and of the emotion task beside it."""
+    robust_items: Annotated[Count, Whole, AT_LEAST_ONE] = 200
+    """At most so many items, put into every template."""
+    robust_pairs: Annotated[Count, Whole, AT_LEAST_ONE] = 60
+    """Patching pairs under each template."""
+    templates: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(split_templates),
+        Allowed("a comma list of template names; in a file, a list"),
+    ] = None
+    """Templates to compare with the run's own; the paper's, and the model's chat format, when not
+    given."""
     folds: Annotated[int, Whole, Field(ge=2), Allowed("a whole number, 2 or more")] = 5
     """Cross-validation folds of the probes."""
+    probe_mlp: Switch = True
+    """Fit non-linear probes too."""
     device: Annotated[
         str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"), Allowed("auto, cpu, mps, cuda, cuda:N")
     ] = "auto"

@@ -45,6 +45,48 @@ def split_experiments(value: Any) -> Any:
     return tuple(name for name in EXPERIMENTS if name in wanted)
 
 
+def _whole_numbers(value: Any) -> list[int]:
+    """Accept ``1,3,5`` as well as a list, each once."""
+    given = value.split(",") if isinstance(value, str) else value
+    given = [given] if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError("not a list of whole numbers")
+    numbers = {_whole(each.strip() if isinstance(each, str) else each) for each in given}
+    if not all(isinstance(number, int) for number in numbers):
+        raise ValueError("not a list of whole numbers")
+    return sorted(numbers)
+
+
+def split_spans(value: Any) -> Any:
+    """Odd numbers, in order."""
+    numbers = _whole_numbers(value)
+    if not all(number > 0 and number % 2 for number in numbers):
+        raise ValueError("a window is a centre and as many layers on each side")
+    return tuple(numbers)
+
+
+def split_positions(value: Any) -> Any:
+    """Positions from the end, the last token first; it is always among them."""
+    numbers = _whole_numbers(value)
+    if max(numbers) >= 0:
+        raise ValueError("positions count from the end: -1 is the last token")
+    return tuple(sorted({-1, *numbers}, reverse=True))
+
+
+def split_templates(value: Any) -> Any:
+    """Accept ``shots_1,shots_3`` as well as a list; a text of the user's own may have commas."""
+    if value is None:
+        return None
+    own = isinstance(value, str) and ("{" in value or "@" in value)
+    names = [value] if own else value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ValueError("not a list of templates")
+    wanted = tuple(name.strip() if "{" not in name else name for name in names if name.strip())
+    if not wanted:
+        raise ValueError("no template is named")
+    return wanted
+
+
 def _whole(value: Any) -> Any:
     """Keep ``true`` and ``2.0`` from passing as numbers of things."""
     if isinstance(value, bool | float):

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from affectscope.analyses import Experiment, Study, UnitStore, applicable, build
+from affectscope.analyses import (
+    Experiment,
+    Settings,
+    Study,
+    UnitStore,
+    applicable,
+    build,
+    with_needed,
+)
 from affectscope.data import Corpus, Readers
 from affectscope.models import LanguageModel, load_model
 from affectscope.prompts import EmotionTask
@@ -63,11 +71,9 @@ class Prepared:
                 store=store,
                 seed=config.seed,
                 readers=self.readers,
+                positions=config.positions,
             ),
-            pairs=config.pairs,
-            span=config.span,
-            folds=config.folds,
-            ablate_items=config.ablate_items,
+            Settings(**{each.name: getattr(config, each.name) for each in fields(Settings)}),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -144,6 +150,6 @@ def prepare(
         f"the prompt is longer than the model's context of {lm.context_length} tokens",
     )
     used = fitting.sample(config.limit, config.seed, exclude_texts=task.shot_texts)
-    if config.experiments is None:
-        config = config.model_copy(update={"experiments": applicable(used, readers)})
+    names = applicable(used, readers) if config.experiments is None else config.experiments
+    config = config.model_copy(update={"experiments": with_needed(names)})
     return Prepared(config, lm, task, corpus, used, readers)

@@ -47,9 +47,9 @@ def start_run(
         with progress.stage(f"loading {config.model}"):
             # Imported step by step, since torch and the models' libraries take seconds to load:
             # what is wrong with folder, corpus or template is said before.
-            from affectscope.runs.template import require_template  # noqa: PLC0415
+            from affectscope.runs.template import with_resolved_templates  # noqa: PLC0415
 
-            require_template(config.template)
+            config = with_resolved_templates(config)
 
             from affectscope.runs.execute import run_experiments  # noqa: PLC0415
             from affectscope.runs.prepare import prepare  # noqa: PLC0415
