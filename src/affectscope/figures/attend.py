@@ -7,7 +7,14 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from affectscope.figures.figure import Figure, finished, need_columns, of_all_items, records
+from affectscope.figures.figure import (
+    NO_VALUES,
+    Figure,
+    finished,
+    need_columns,
+    of_all_items,
+    records,
+)
 from affectscope.figures.kinds import head_map, kind_dots, kind_name, kind_panels, kinds_of
 from affectscope.figures.layers import Unit
 from affectscope.figures.theme import SeriesStyle
@@ -66,7 +73,7 @@ def _highest(rows: pd.DataFrame, which: str = "highest", *, unit: Unit = "%") ->
         row = values.iloc[int(found)]
         number = with_interval(row["value"], row["low"], row["high"], unit=unit)
         clauses.append(f"{kind_name(kind)}: {which} at layer {int(row['layer'])} with {number}")
-    return "; ".join(clauses) if clauses else "no value is defined"
+    return "; ".join(clauses) if clauses else NO_VALUES
 
 
 def _items(rows: pd.DataFrame) -> str:
@@ -117,7 +124,7 @@ def _most(rows: pd.DataFrame) -> Figure:
 
 def _heads(rows: pd.DataFrame, kind: str) -> Figure:
     title = f"Heads that attend to: {kind_name(kind)}"
-    most = "no value is defined"
+    most = NO_VALUES
     if rows["value"].notna().any():
         best = rows.iloc[int(rows["value"].argmax())]
         number = with_interval(best["value"], best["low"], best["high"])

@@ -13,6 +13,9 @@ import pandas as pd
 from affectscope.errors import RunError
 from affectscope.figures.theme import themed
 
+NO_VALUES = "no value is defined"
+"""What a figure says in words that has nothing to show."""
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from affectscope.figures.confusion import confusion_figure
 from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
-from affectscope.figures.figure import Figure, finished, need_columns, records
+from affectscope.figures.figure import NO_VALUES, Figure, finished, need_columns, records
 from affectscope.figures.theme import AUTHORS, CALIBRATED, SeriesStyle
 from affectscope.figures.wording import percent, visible, with_interval
 
@@ -91,7 +91,7 @@ def _recall(table: pd.DataFrame) -> Figure | None:
         return None
     drawn = rows.assign(category=rows["emotion"].map(visible), series="")
     ordered = records(drawn[drawn["value"].notna()].sort_values("value", kind="stable"))
-    text = "no value is defined"
+    text = NO_VALUES
     if ordered:
         most, least = ordered[-1], ordered[0]
         text = (
@@ -126,7 +126,7 @@ def _appraisals(table: pd.DataFrame) -> Figure | None:
     ends = dict.fromkeys(
         f"{row['category']} {percent(row['value'])}" for row in (*defined[:1], *defined[-1:])
     )
-    text = ", ".join(ends) or "no value is defined"
+    text = ", ".join(ends) or NO_VALUES
     return finished(
         dot_plot(
             drawn,

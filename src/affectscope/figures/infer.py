@@ -7,7 +7,7 @@ import pandas as pd
 
 from affectscope.figures.confusion import confusion_figure
 from affectscope.figures.dots import dot_plot
-from affectscope.figures.figure import Figure, finished, need_columns, records
+from affectscope.figures.figure import NO_VALUES, Figure, finished, need_columns, records
 from affectscope.figures.layers import Reference
 from affectscope.figures.readers import beside_readers
 from affectscope.figures.theme import AUTHORS, CALIBRATED, RAW
@@ -128,7 +128,7 @@ def _by_label(
 def _most_and_least(rows: pd.DataFrame) -> str:
     defined = rows[rows["value"].notna()].sort_values("value", kind="stable")
     if defined.empty:
-        return "no value is defined"
+        return NO_VALUES
     most, least = defined.iloc[-1], defined.iloc[0]
     return (
         f"most for {most['category']}, {percent(most['value'])}, "

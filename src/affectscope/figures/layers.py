@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from affectscope.figures.figure import inline, records
+from affectscope.figures.figure import NO_VALUES, inline, records
 from affectscope.figures.theme import (
     MUTED,
     NO_VALUE,
@@ -66,7 +66,7 @@ def describe_extremes(rows: pd.DataFrame, which: Extreme, *, unit: Unit = "%") -
         f"{with_interval(row['value'], row['low'], row['high'], unit=unit)}"
         for row in records(found)
     ]
-    return "; ".join(clauses) if clauses else "no value is defined"
+    return "; ".join(clauses) if clauses else NO_VALUES
 
 
 def layer_axis(layers: pd.Series, *, n_ticks: int = 12) -> alt.X:

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
-from affectscope.figures.figure import Figure, finished, need_columns, records
+from affectscope.figures.figure import NO_VALUES, Figure, finished, need_columns, records
 from affectscope.figures.layers import describe_extremes, layer_curves
 from affectscope.figures.theme import in_site_order, site_styles
 
@@ -81,7 +81,7 @@ def _peaks(rows: pd.DataFrame) -> Figure:
             "of that layer. resid_post carries all that was added before, so that probes and "
             "patches of it stay high to the last layer."
         ),
-        alt_text=f"Dots with intervals. {title}: {text}.",
+        alt_text=f"Dots with intervals. {title}: {text or NO_VALUES}.",
     )
 
 

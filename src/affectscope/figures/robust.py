@@ -8,7 +8,14 @@ import altair as alt
 import pandas as pd
 
 from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
-from affectscope.figures.figure import Figure, finished, inline, need_columns, records
+from affectscope.figures.figure import (
+    NO_VALUES,
+    Figure,
+    finished,
+    inline,
+    need_columns,
+    records,
+)
 from affectscope.figures.layers import layer_axis, share_axis, shares_end
 from affectscope.figures.theme import CALIBRATED, MUTED, in_site_order, site_styles
 from affectscope.figures.wording import shortened, visible, with_interval
@@ -47,7 +54,7 @@ def _peaks(rows: pd.DataFrame) -> Figure:
     sites = in_site_order(rows["site"].tolist())
     said = "; ".join(
         f"{visible(row['template'])} at layer {row['value']:.0f}"
-        for row in records(rows[rows["site"] == sites[0]])
+        for row in records(rows[(rows["site"] == sites[0]) & rows["value"].notna()])
     )
     plot = dot_plot(
         drawn,
@@ -67,7 +74,7 @@ def _peaks(rows: pd.DataFrame) -> Figure:
             "prompt; lines are 95 % intervals. If the finding is about the model and not about the "
             "prompt, the marks of a site stand above each other."
         ),
-        alt_text=f"Dot plot by prompt. {title}: {visible(sites[0])} {said}.",
+        alt_text=f"Dot plot by prompt. {title}: {visible(sites[0])} {said or NO_VALUES}.",
     )
 
 
@@ -91,7 +98,7 @@ def _accuracy(rows: pd.DataFrame) -> Figure:
         subtitle=f"{int(rows['n'].max())} items",
         rows=rows,
         caption="Calibrated answers to the same items; lines are 95 % intervals.",
-        alt_text=f"Dot plot by prompt. {title}: {said}.",
+        alt_text=f"Dot plot by prompt. {title}: {said or NO_VALUES}.",
     )
 
 
@@ -99,8 +106,10 @@ def _curves(rows: pd.DataFrame) -> Figure:
     title = "Answers that follow the patch, by prompt"
     sites = in_site_order(rows["site"].tolist())
     n_prompts = rows["template"].nunique()
-    highest = rows.sort_values("value").groupby("site")["value"].last()
-    said = "; ".join(f"{visible(site)} at most {highest[site]:.0%}" for site in sites)
+    highest = rows[rows["value"].notna()].groupby("site")["value"].max()
+    said = "; ".join(
+        f"{visible(site)} at most {highest[site]:.0%}" for site in sites if site in highest
+    )
     return finished(
         _panels(rows, sites),
         title=title,
@@ -110,7 +119,7 @@ def _curves(rows: pd.DataFrame) -> Figure:
             "Patching curves of the same items under every prompt. The run's own has its 95 % "
             "interval as a band; the others are grey, since only their places matter here."
         ),
-        alt_text=f"Line charts by layer, one for each site. {title}: {said}.",
+        alt_text=f"Line charts by layer, one for each site. {title}: {said or NO_VALUES}.",
     )
 
 
