@@ -9,7 +9,12 @@ from scipy.stats import spearmanr
 
 import affectscope.analyses as afa
 from affectscope.analyses.localise import Localise, locate
-from affectscope.analyses.profiles import peak_difference, rank_correlation, relative_depth
+from affectscope.analyses.profiles import (
+    mean_rank_correlation,
+    peak_difference,
+    rank_correlation,
+    relative_depth,
+)
 from affectscope.errors import NotPossibleError
 from affectscope.models.planted import planted_corpus, planted_model
 from affectscope.prompts import EmotionTask
@@ -104,6 +109,16 @@ def test_a_curve_agrees_with_itself_and_not_with_its_reverse():
     assert rank_correlation(curve(values), curve(values)).value == pytest.approx(1)
     reverse = rank_correlation(curve(values), curve(-values))
     assert (reverse.value, reverse.low, reverse.high) == pytest.approx((-1, -1, -1))
+
+
+def test_agreement_is_the_mean_over_pairs_of_methods():
+    curves = [curve(noisy([0, 1, 2, 5, 4], k), seed=k) for k in range(2)]
+    curves.append(curve(-noisy([0, 1, 2, 5, 4], 9), seed=9))
+    found = mean_rank_correlation(curves)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    each = [rank_correlation(curves[one], curves[other]).value for one, other in pairs]
+    assert found.value == pytest.approx(np.mean(each))
+    assert found.low <= found.value <= found.high
 
 
 def test_a_later_peak_is_later_by_so_many_layers():

@@ -165,9 +165,9 @@ class Localise(Experiment):
                 peak = profile.peak(site)
                 summary[f"localise.{profile.method}.{site}.peak_layer{suffix}"] = peak
         for site in SITES:
-            there = [each for each in _one_each(profiles) if site in each.curves]
+            there = [each.curves[site] for each in _one_each(profiles) if site in each.curves]
             if len(there) > 1:
-                summary[f"localise.{site}.agreement"] = mean_rank_correlation(there, site)
+                summary[f"localise.{site}.agreement"] = mean_rank_correlation(there)
         return summary
 
     def _answer(self, place: Place, summary: Mapping[str, SummaryValue]) -> str:

@@ -133,12 +133,20 @@ def _derived(
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> Estimate:
     """A number read off two curves, and its interval over their draws."""
-    filled = [
-        np.nan_to_num(np.vstack([curve.value, curve.draws]), nan=-np.inf) for curve in (one, other)
-    ]
-    values = combine(*map(of_curve, filled)).astype(float)
-    n = int(min(one.n.max(), other.n.max()))
-    if min(one.n_groups.max(), other.n_groups.max()) < 2 or not np.isfinite(values[1:]).any():
+    values = combine(*(of_curve(_with_draws(curve)) for curve in (one, other))).astype(float)
+    return _over_draws(values, (one, other))
+
+
+def _with_draws(curve: RatioDraws) -> np.ndarray:
+    """The curve, then its draws, ``[1 + draw, layer]``; what is not defined comes lowest."""
+    return np.nan_to_num(np.vstack([curve.value, curve.draws]), nan=-np.inf)
+
+
+def _over_draws(values: np.ndarray, curves: Sequence[RatioDraws]) -> Estimate:
+    """A number of several curves, then of their draws, as an estimate."""
+    n = int(min(curve.n.max() for curve in curves))
+    n_groups = min(curve.n_groups.max() for curve in curves)
+    if n_groups < 2 or not np.isfinite(values[1:]).any():
         return Estimate(float(values[0]), np.nan, np.nan, n)
     low, high = np.nanquantile(values[1:], [0.025, 0.975])
     return Estimate(float(values[0]), float(low), float(high), n)
@@ -158,11 +166,14 @@ def relative_depth(layer: Estimate, n_layers: int) -> Estimate:
     return Estimate(layer.value / last, layer.low / last, layer.high / last, layer.n)
 
 
-def mean_rank_correlation(profiles: Sequence[Profile], site: Site) -> float:
-    """The mean of the rank correlations of all pairs of methods at a site; NaN for a single one."""
-    found = [
-        rank_correlation(one.curves[site], other.curves[site]).value
-        for number, one in enumerate(profiles)
-        for other in profiles[:number]
+def mean_rank_correlation(curves: Sequence[RatioDraws]) -> Estimate:
+    """The mean of the rank correlations of all pairs of curves.
+
+    Args:
+        curves: Two or more, with equally many draws.
+    """
+    ranks = [rankdata(_with_draws(curve), axis=1) for curve in curves]
+    pairs = [
+        _correlated(one, other) for number, one in enumerate(ranks) for other in ranks[:number]
     ]
-    return float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
+    return _over_draws(np.mean(pairs, axis=0), curves)

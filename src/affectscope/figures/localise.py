@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from affectscope.figures.dots import OWN_WORDS_LIMIT, dot_plot
@@ -91,8 +92,11 @@ def _profiles(rows: pd.DataFrame, site: str) -> Figure:
     scaled = rows.assign(
         site=_words(rows["method"]), **{c: rows[c] / highest for c in ("value", "low", "high")}
     )
+    numbers = scaled[["value", "low", "high"]].to_numpy(dtype=float)
+    numbers = numbers[np.isfinite(numbers)]
+    domain = min([0.0, *numbers]), max([1.0, *numbers])
     return finished(
-        layer_curves(scaled, y_title="share of the method's own peak"),
+        layer_curves(scaled, y_title="share of the method's own peak", domain=domain),
         title=title,
         subtitle="items that the model gets right",
         rows=rows,
