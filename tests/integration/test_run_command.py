@@ -20,8 +20,8 @@ from commands import affectscope
 pytestmark = pytest.mark.integration
 
 SMALL = (
-    "--positions=-1,-2 --spans 1 --no-probe-mlp --attend-items 16 "
-    "--control-items 40 --control-pairs 8 --robust-items 26 --robust-pairs 6 --templates shots_1"
+    "--positions=-1,-2 --spans 1 --no-heads --no-probe-mlp --attend-items 8 "
+    "--control-items 26 --control-pairs 4 --robust-items 26 --robust-pairs 4 --templates shots_1"
 )
 OPTIONS = tuple(f"run --limit 78 --pairs 48 --seed 1 --folds 2 {SMALL}".split())
 EXPERIMENTS = (
