@@ -11,7 +11,9 @@ from test_robust import PEAKED
 
 import affectscope.analyses as afa
 import reference
+from affectscope.analyses import control_table
 from affectscope.analyses.control import Control
+from affectscope.analyses.control_table import LEAST_PAIRS
 from affectscope.analyses.first_word import OPENERS, first_words, with_first_words
 from affectscope.analyses.transfer import centre_of, curve_draws, peak_of, two_sided_p, two_way
 from affectscope.errors import NotPossibleError, UsageError
@@ -164,8 +166,29 @@ class TestResult:
         for metric in ("centre", "peak"):
             expected = value("emotion", metric) - value("first_word", metric)
             assert value("difference", f"{metric}_difference") == pytest.approx(expected)
-        assert result.summary["control.differs"].value == value("difference", "centre_difference")
-        assert 0 < result.summary["control.differs_p"] <= 1
+
+    def test_a_difference_of_few_pairs_is_not_tested(self, result):
+        table = result.table.query("part == 'difference'")
+        assert table["n"].max() < LEAST_PAIRS
+        assert table["value"].notna().any()
+        assert table["p"].isna().all()
+        assert not [name for name in result.summary if "differs" in name]
+        assert "a test of the difference, it takes 30 pairs; got 12 of emotion" in result.answer
+
+    def test_a_difference_of_enough_pairs_is(self, control, result, monkeypatch):
+        monkeypatch.setattr(control_table, "LEAST_PAIRS", 2)
+        table, summary, impossible = control_table.control_estimates(control)
+        expected = table.query("metric == 'centre_difference' and site == 'attn_out'")
+        assert summary["control.differs"].value == expected["value"].item()
+        assert summary["control.differs_p"] == expected["p"].item()
+        assert 0 < summary["control.differs_p"] <= 1
+        assert not impossible
+
+    def test_columns_that_the_replication_card_reads(self, result):
+        rows = result.table.query("part == 'first_word'").set_index("metric")
+        assert set(rows.loc["transfer", "span"]) == {3}
+        assert set(rows.loc["transfer", "items"]) == {"right"}
+        assert set(rows.loc["probe", "items"]) == {"all"}
 
     def test_a_model_without_the_words_says_so(self, lm):
         texts = random_texts(40)

@@ -107,6 +107,35 @@ def test_the_counterpart_is_the_estimate_of_the_same_thing(change):
     assert counterpart(table[:1], PEAK) is None
 
 
+CONTROL = {"part": "first_word", "metric": "transfer", "items": "right", "span": 3}
+CONTROL |= {"site": "attn_out", "layer": 11}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "like", "others"),
+    [
+        ("control", CONTROL, [{"part": "emotion"}, {"metric": "probe"}, {"span": 1}]),
+        (
+            "robust",
+            {"metric": "accuracy", "items": "all", "template": "shots_12"},
+            [{"template": "shots_9"}, {"metric": "accuracy_difference"}],
+        ),
+    ],
+)
+def test_counterparts_in_the_controls_and_templates(experiment, like, others):
+    """Columns as the experiments' tables have them; their own tests hold them to that."""
+    named = {"part": like.get("part") or like.get("template"), "metric": like["metric"]}
+    published = [
+        value
+        for value in published_values("Llama-3.2-1B")
+        if (value.experiment, value.part, value.metric) == (experiment, *named.values())
+    ]
+    assert len(published) == 1
+    table = pd.DataFrame([like | change | {"value": 0.1} for change in others] + [like])
+    assert counterpart(table, published[0]) is not None
+    assert counterpart(table[:-1], published[0]) is None
+
+
 def patch_table(value: float) -> pd.DataFrame:
     whole = synthetic_run.TABLES["patch"]()
     here = (whole["metric"] == "source") & (whole["site"] == "attn_out") & (whole["layer"] == 9)

@@ -68,7 +68,6 @@ class Control(Nested):
         self.max_pairs = pairs
         self.span = span
         self.n_items = min(ITEMS if items is None else items, len(study.corpus))
-        self.impossible: dict[str, str] = {}
 
     @property
     def method(self) -> str:
@@ -83,13 +82,18 @@ class Control(Nested):
         )
 
     @cached_property
+    def _words(self) -> tuple[list[str], str]:
+        """The words of the first-word task, or why it has none."""
+        try:
+            return first_words(self.study.task), ""
+        except NotPossibleError as error:
+            return [], error.message
+
+    @cached_property
     def first_word(self) -> Study | None:
         """The study of the first-word task; None where the tokenizer has no words for it."""
-        study = self.study
-        try:
-            words = first_words(study.task)
-        except NotPossibleError as error:
-            self.impossible["first_word"] = error.message
+        study, (words, _) = self.study, self._words
+        if not words:
             return None
         template = first_word_template(study.task.template, words)
         task = EmotionTask(
@@ -153,12 +157,14 @@ class Control(Nested):
     def result(self, observations: pd.DataFrame) -> Result:
         """What each control shows, and whether emotion and first word localise differently."""
         table, summary, impossible = control_estimates(self)
-        self.impossible |= impossible
+        _, why_no_words = self._words
+        if why_no_words:
+            impossible = {"first_word": why_no_words} | impossible
         return Result(
             self.name,
             table,
             self.all_observed(without=("readable",)),
             summary,
-            control_answer(summary, self.impossible),
+            control_answer(summary, impossible),
             control_charts,
         )

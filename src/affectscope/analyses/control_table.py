@@ -11,9 +11,8 @@ import pandas as pd
 
 from affectscope.analyses.experiment import SummaryValue
 from affectscope.analyses.infer import percent
-from affectscope.analyses.layers import curves_by_layer, layer_table
+from affectscope.analyses.layers import ALL, RIGHT, above_chance, curves_by_layer, layer_table
 from affectscope.analyses.patch import Patch
-from affectscope.analyses.readout import readable_test
 from affectscope.analyses.study import Study, estimate_rows
 from affectscope.analyses.transfer import (
     CurveDraws,
@@ -31,13 +30,19 @@ from affectscope.vocabulary import SITES, Site
 if TYPE_CHECKING:
     from affectscope.analyses.control import Control
 
-COLUMNS = ["part", "metric", "items", "site", "layer", "value", "low", "high", "n", "p"]
+COLUMNS = ["part", "metric", "items", "span", "site", "layer", "value", "low", "high", "n", "p"]
+
+_OF_PAIRS = ("transfer", "peak", "centre", "peak_difference", "centre_difference")
+"""Metrics of patching: its pairs are of items that the model gets right."""
 
 Curves = dict[Site, CurveDraws]
 Summary = dict[str, SummaryValue]
 
 TASKS = ("emotion", "first_word")
 """What is patched."""
+
+LEAST_PAIRS = 30
+"""With fewer of either task the difference is given, and not tested: its bootstrap is too sure."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,18 @@ def control_estimates(control: Control) -> tuple[pd.DataFrame, Summary, dict[str
             continue
         found.append(_places(task, curves[task]))
     if len(curves) == len(TASKS):
-        found.append(_differences(curves))
+        n_pairs = {task: int(curves[task][SITES[0]][0].n.max()) for task in TASKS}
+        tested = min(n_pairs.values()) >= LEAST_PAIRS
+        found.append(_differences(curves, tested=tested))
+        if not tested:
+            counts = ", ".join(f"{n} of {task}" for task, n in n_pairs.items())
+            impossible["a test of the difference"] = f"it takes {LEAST_PAIRS} pairs; got {counts}"
     table = pd.concat([rows for each in found for rows in each.rows], ignore_index=True)
     summary = {name: value for each in found for name, value in each.summary.items()}
-    return table.assign(items="all").reindex(columns=COLUMNS), summary, impossible
+    of_pairs = table["metric"].isin(_OF_PAIRS)
+    table["items"] = np.where(of_pairs, RIGHT, ALL)
+    table["span"] = np.where(of_pairs, control.span, 1)
+    return table.reindex(columns=COLUMNS), summary, impossible
 
 
 def _first_word_accuracy(study: Study) -> Found:
@@ -114,8 +127,9 @@ def _readable_p(control: Control, part: str) -> dict[tuple[str, int], float]:
     """Family-wise p values by site and layer; none where they were not asked for."""
     if not any((each.name, each.experiment.name) == (part, "readable") for each in control.parts):
         return {}
-    test, places = readable_test(control.observed(part, "readable"))
-    return dict(zip(places, test.p.tolist(), strict=True))
+    tested = above_chance(control.observed(part, "readable"))
+    places = zip(tested["site"].tolist(), tested["layer"].tolist(), strict=True)
+    return dict(zip(places, tested["p"].tolist(), strict=True))
 
 
 def _patched(control: Control, task: str, study: Study, seed: list[int]) -> Curves:
@@ -152,7 +166,7 @@ def _places(task: str, curves: Curves) -> Found:
     return Found([part.assign(part=task) for part in rows], summary)
 
 
-def _differences(curves: Mapping[str, Curves]) -> Found:
+def _differences(curves: Mapping[str, Curves], *, tested: bool) -> Found:
     """Emotion minus first word, in layers: of the centres and of the peaks."""
     rows = []
     summary: Summary = {}
@@ -162,7 +176,7 @@ def _differences(curves: Mapping[str, Curves]) -> Found:
         peaks = [peak_of(curve[0]) for curve in both]
         for metric, (emotion, first_word) in (("centre", centres), ("peak", peaks)):
             shift = emotion.minus(first_word)
-            estimate, p = shift.estimates()[0], two_sided_p(shift)
+            estimate, p = shift.estimates()[0], two_sided_p(shift) if tested else np.nan
             row = estimate_rows({"site": [site], "layer": [-1]}, [estimate], f"{metric}_difference")
             rows.append(row.assign(part="difference", p=p))
             if np.isfinite(p):

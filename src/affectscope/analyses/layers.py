@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectscope.analyses.study import Study, estimate_rows
-from affectscope.stats import GroupBootstrap, RatioDraws
+from affectscope.stats import GroupBootstrap, RatioDraws, maximum_test
 from affectscope.vocabulary import SITES, Site
 
 ALL = "all"
@@ -50,6 +50,22 @@ def curves_by_layer(
         for site in sites
         if site in by_site
     }
+
+
+def above_chance(dealt: pd.DataFrame) -> pd.DataFrame:
+    """Where labels are read above chance: the family-wise test over all layers and sites.
+
+    Args:
+        dealt: Columns site, layer, deal and share: the share of items that the refitted probe names
+            right (:mod:`affectscope.stats.refit`); deal 0 is of the labels as they are.
+
+    Returns:
+        Site, layer, p (over all of them) and significant.
+    """
+    wide = dealt.pivot_table(index="deal", columns=["site", "layer"], values="share").sort_index()
+    values = wide.to_numpy(dtype=float)
+    test = maximum_test(values[0], values[1:])
+    return wide.columns.to_frame(index=False).assign(p=test.p, significant=test.significant)
 
 
 def item_sets(study: Study) -> dict[str, NDArray[np.int64]]:

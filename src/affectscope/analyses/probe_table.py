@@ -15,14 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from affectscope.analyses.experiment import SummaryValue
-from affectscope.analyses.layers import ALL, curves_by_layer, item_sets, layer_table
-from affectscope.analyses.study import Study, estimate_rows
-from affectscope.stats import (
-    GroupBootstrap,
-    MaximumTest,
-    RatioDraws,
-    maximum_test,
+from affectscope.analyses.layers import (
+    ALL,
+    above_chance,
+    curves_by_layer,
+    item_sets,
+    layer_table,
 )
+from affectscope.analyses.study import Study, estimate_rows
+from affectscope.stats import GroupBootstrap, RatioDraws
 from affectscope.vocabulary import SITES, Site
 
 LINEAR, MLP = "linear", "mlp"
@@ -49,7 +50,9 @@ def probe_estimates(
         observations: One row for each item, probe, site, layer and position, and one for each deal.
         words_right: Whether word counts name each item's emotion, ``[item]``, if that is known.
     """
-    tested, significant = _above_chance(observations[observations["probe"] == DEALT])
+    above = above_chance(observations[observations["probe"] == DEALT])
+    significant = above.groupby("site")["significant"].sum()
+    tested = above[["site", "layer", "p"]]
     seen = _with_hits(observations[observations["probe"] != DEALT])
     parts: list[pd.DataFrame] = []
     summary: Summary = {}
@@ -59,7 +62,9 @@ def probe_estimates(
         parts.append(rows.assign(items=name))
         suffix = "" if name == ALL else f"_{name}"
         summary |= {f"probe.{key}{suffix}": value for key, value in found.items()}
-    summary |= {f"probe.{site}.significant_layers": n for site, n in significant.items()}
+    for site in SITES:
+        if site in significant:
+            summary[f"probe.{site}.significant_layers"] = int(significant[site])
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS), summary
 
 
@@ -69,18 +74,6 @@ def _with_hits(observations: pd.DataFrame) -> pd.DataFrame:
     for name in (BY_WORD, BY_ITEM):
         right[f"correct_{name}"] = observations[f"predicted_{name}"] == observations[name]
     return observations.assign(**{name: hits.astype(float) for name, hits in right.items()})
-
-
-def _above_chance(dealt: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Every layer's p over all layers and sites, and how many layers of a site have p <= 0.05."""
-    wide = dealt.pivot_table(index="deal", columns=["site", "layer"], values="share").sort_index()
-    values = wide.to_numpy(dtype=float)
-    test: MaximumTest = maximum_test(values[0], values[1:])
-    tested = wide.columns.to_frame(index=False).assign(p=test.p, significant=test.significant)
-    counts = tested.groupby("site")["significant"].sum()
-    return tested[["site", "layer", "p"]], {
-        site: int(counts[site]) for site in SITES if site in counts
-    }
 
 
 def _of_items(

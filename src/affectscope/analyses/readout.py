@@ -17,7 +17,7 @@ from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
 from affectscope.analyses.study import Study
 from affectscope.data import grouped_folds
 from affectscope.probes import PENALTIES, probe_out_of_fold
-from affectscope.stats import MaximumTest, PermutedAccuracy, refit_accuracy, refit_test
+from affectscope.stats import refit_accuracy
 from affectscope.vocabulary import SITES
 
 FOLDS = 5
@@ -170,7 +170,7 @@ class Readable(_OfItems):
         ]
 
     def compute(self, unit: Unit) -> UnitOutput:
-        """Accuracy with the labels as they are (permutation 0), and with labels dealt anew."""
+        """Share of items named right, with the labels as they are (deal 0) and dealt anew."""
         site, layer = unit.key["site"], unit.key["layer"]
         found = refit_accuracy(
             self.activations(site, layer),
@@ -180,28 +180,14 @@ class Readable(_OfItems):
             seed=self.study.seed,
             n_permutations=PERMUTATIONS,
         )
-        accuracy = np.concatenate([[found.observed], found.permuted])
+        shares = np.concatenate([[found.observed], found.permuted])
         return UnitOutput(
             pd.DataFrame(
                 {
                     "site": site,
                     "layer": layer,
-                    "permutation": np.arange(len(accuracy)),
-                    "accuracy": accuracy,
+                    "deal": np.arange(len(shares)),
+                    "share": shares,
                 }
             )
         )
-
-
-def readable_test(observations: pd.DataFrame) -> tuple[MaximumTest, list[tuple[str, int]]]:
-    """The family-wise test over all layers and sites, and which place each statistic is.
-
-    Args:
-        observations: Of :class:`Readable`.
-    """
-    places, accuracies = [], []
-    for _, rows in observations.groupby(["site", "layer"], sort=False):
-        values = rows.sort_values("permutation")["accuracy"].to_numpy()
-        places.append((str(rows["site"].iloc[0]), int(rows["layer"].iloc[0])))
-        accuracies.append(PermutedAccuracy(float(values[0]), values[1:]))
-    return refit_test(accuracies), places

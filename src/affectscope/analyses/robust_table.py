@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from affectscope.analyses.experiment import SummaryValue
 from affectscope.analyses.infer import percent
-from affectscope.analyses.layers import layer_table
+from affectscope.analyses.layers import ALL, RIGHT, layer_table
 from affectscope.analyses.study import Study, estimate_rows
 from affectscope.analyses.transfer import (
     CurveDraws,
@@ -64,7 +64,8 @@ def robust_estimates(
                 rows.append(_row(metric, name, site, estimate))
     rows += [_peak_range(curves, summary), *_shifts(curves, own, summary)]
     table = pd.concat([part for part in rows if len(part)], ignore_index=True)
-    table = table.assign(items="all", own=table["template"] == own)
+    of_all = table["metric"].str.startswith("accuracy")  # pairs are of items the model gets right
+    table = table.assign(items=np.where(of_all, ALL, RIGHT), own=table["template"] == own)
     return table.reindex(columns=COLUMNS), summary
 
 

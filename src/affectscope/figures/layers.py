@@ -1,4 +1,4 @@
-"""Figures along the layers: curves with their bands, and maps of layer x site."""
+"""Curves along the layers, with their bands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import pandas as pd
 from affectscope.figures.figure import NO_VALUES, inline, records
 from affectscope.figures.theme import (
     MUTED,
-    NO_VALUE,
-    SHADES,
     SeriesStyle,
     fitted,
     in_site_order,
@@ -213,60 +211,3 @@ def _rule(reference: Reference) -> Any:
         align="right" if right else "left", dx=-3 if right else 3, dy=8, fontSize=10, color=MUTED
     ).encode(x=alt.value("width" if right else 0), text="text:N")
     return rule + text
-
-
-def layer_heatmap(
-    rows: pd.DataFrame,
-    *,
-    value_title: str,
-    which: Extreme = "highest",
-) -> Any:
-    """Value by layer (across) and site (down); the darker a cell, the stronger the finding.
-
-    Undefined values leave a pale grey cell.
-    """
-    sites = in_site_order(rows["site"].tolist())
-    first, last = int(rows["layer"].min()), int(rows["layer"].max())
-    end = shares_end(rows)
-    drawn = rows[["site", "layer", "value"]].assign(
-        site=rows["site"].map(visible), start=rows["layer"] - 0.5, end=rows["layer"] + 0.5
-    )
-    cells = (
-        alt.Chart(inline(drawn))
-        .mark_rect()
-        .encode(
-            x=alt.X(
-                "start:Q",
-                title="layer (from 0)",
-                scale=alt.Scale(domain=[first - 0.5, last + 0.5], nice=False, zero=False),
-                axis=alt.Axis(values=layer_ticks(first, last), format="d", grid=False),
-            ),
-            x2="end:Q",
-            y=alt.Y(
-                "site:N",
-                title="site",
-                sort=[visible(site) for site in sites],
-                axis=alt.Axis(labelLimit=75),
-            ),
-        )
-    )
-    legend = alt.Legend(
-        title=value_title,
-        orient="bottom",
-        direction="horizontal",
-        gradientLength=200,
-        gradientThickness=10,
-        format=".0%",
-        values=[end * quarter / 4 for quarter in range(5)],
-        titleLimit=240,
-    )
-    colour = alt.Color(
-        "value:Q",
-        legend=legend,
-        scale=alt.Scale(
-            domain=[0, end], range=list(SHADES if which == "highest" else SHADES[::-1]), clamp=True
-        ),
-    )
-    empty = cells.mark_rect(color=NO_VALUE)
-    full = cells.transform_filter("isValid(datum.value)").encode(color=colour)
-    return fitted(empty + full).properties(height=26 * len(sites))

@@ -1,4 +1,4 @@
-"""Maps along the layers: something other than sites down the side, one map or one for each site."""
+"""Maps along the layers: sites down the side, or something else, with a map for each site."""
 
 from __future__ import annotations
 
@@ -10,10 +10,26 @@ import numpy as np
 import pandas as pd
 
 from affectscope.figures.figure import inline
-from affectscope.figures.theme import NO_VALUE, SHADES, fitted, layer_ticks
+from affectscope.figures.theme import NO_VALUE, SHADES, fitted, in_site_order, layer_ticks
 from affectscope.figures.wording import visible
 
 _PANEL_WIDTH = 300
+
+
+def site_map(rows: pd.DataFrame, *, value_title: str) -> Any:
+    """Value by layer (across) and site (down).
+
+    Args:
+        rows: Columns site, layer, value.
+        value_title: What the value is a share of.
+    """
+    return layer_map(
+        rows.assign(down=rows["site"]),
+        order=in_site_order(rows["site"].tolist()),
+        down_title="site",
+        value_title=value_title,
+        row_height=26,
+    )
 
 
 def layer_map(
@@ -59,7 +75,7 @@ def layer_map(
         "down:N",
         title=down_title,
         sort=[visible(name) for name in order],
-        axis=alt.Axis(labelLimit=60, labelOverlap="greedy", ticks=False),
+        axis=alt.Axis(labelLimit=75, labelOverlap="greedy", ticks=False),
     )
     legend = alt.Legend(
         title=value_title,

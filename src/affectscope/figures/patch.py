@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from affectscope.figures.figure import Figure, finished, need_columns
-from affectscope.figures.layers import Reference, describe_extremes, layer_curves, layer_heatmap
+from affectscope.figures.layers import Reference, describe_extremes, layer_curves
+from affectscope.figures.maps import site_map
 from affectscope.figures.outcomes import OUTCOMES, outcome_panels
 from affectscope.figures.patch_parts import (
     direction_figure,
@@ -100,7 +101,7 @@ def _transfer(rows: pd.DataFrame) -> Figure:
 def _map(rows: pd.DataFrame) -> Figure:
     title = "Transfer by layer and site"
     text = f"Map of layer by site. {title}: {describe_extremes(rows, 'highest')}."
-    plot = layer_heatmap(rows, value_title="share of pairs, source's emotion")
+    plot = site_map(rows, value_title="share of pairs, source's emotion")
     return finished(
         plot,
         title=title,

@@ -13,10 +13,9 @@ from affectscope.figures.layers import (
     Reference,
     describe_extremes,
     layer_curves,
-    layer_heatmap,
     shares_end,
 )
-from affectscope.figures.maps import layer_map
+from affectscope.figures.maps import layer_map, site_map
 from affectscope.figures.panels import curve_panels
 from affectscope.figures.spans import only
 from affectscope.figures.theme import SeriesStyle, in_site_order
@@ -58,7 +57,7 @@ def probe_figures(table: pd.DataFrame) -> dict[str, Figure]:
     lines_text = f"Line chart by layer. {title}: {found}.{compared}"
     map_text = f"Map of layer by site. {title}: {found}."
     curves = layer_curves(rows, y_title="share of held-out items", references=references)
-    grid = layer_heatmap(rows, value_title="share of held-out items named right")
+    grid = site_map(rows, value_title="share of held-out items named right")
     figures = {
         "probe_layers": finished(
             curves,

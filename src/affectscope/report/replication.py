@@ -45,10 +45,11 @@ def replication_card(contents: RunContents) -> TableView | None:
 
 def counterpart(table: pd.DataFrame, published: PublishedValue) -> Mapping[str, Any] | None:
     """The one estimate of a run that a published value is about, if there is one."""
+    part = "template" if "template" in table.columns else "part"
     wanted: dict[str, Any] = {
         "metric": published.metric,
         "items": published.items,
-        "part": published.part,
+        part: published.part,
         "site": published.site,
         "layer": published.layer,
         "span": published.span,
