@@ -20,9 +20,9 @@ install: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/affectscope run --out runs/demo $(DEMO)
 
-## test: lint, types, the import contract, all tests
+## test: lint, types, the import contract, all tests (files side by side, the long ones first)
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+# Workers side by side share the cores: said before torch is imported, and to every child process.
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _workers > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _workers)))
+
 from jaxtyping import install_import_hook
 
 # jaxtyping's shapes are checked under pytest only, in the packages where tensors are handled.
