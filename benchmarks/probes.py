@@ -109,7 +109,8 @@ def main() -> None:
                 Place(site, layer, *numbers) for layer, numbers in zip(layers, found, strict=True)
             ]
     _report(places, seconds, corpus, states.at("resid_post", lm.n_layers // 2).numpy())
-    few = [states.at("resid_post", layer).numpy() for layer in (0, lm.n_layers // 2, -1)]
+    some = (0, lm.n_layers // 2, lm.n_layers - 1)
+    few = [states.at("resid_post", layer).numpy() for layer in some]
     _networks(few, np.asarray(corpus.emotions), folds)
 
 
