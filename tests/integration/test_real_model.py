@@ -95,7 +95,8 @@ def test_interventions_equal_full_passes(smollm, exact, task, prompts, kind):
     difference = float((sweep.logits - truth).abs().max())
     own = float((naive(smollm.model) - truth).abs().max())
     print(f"largest logit difference, {kind}: sweep {difference:.1e}, naive float32 {own:.1e}")
-    assert difference < max(1e-4, 1.5 * own)
+    # Roundings depend on the number of threads: with one, 1.7 times the naive pass's were seen.
+    assert difference < max(1e-4, 2 * own)
     assert own < 2e-4
     assert (truth - sweep.clean[:, None]).abs().max() > 0.1
 

@@ -138,7 +138,9 @@ def get_in_a_process(tmp_path):
     """The command with the known files of this test, in a process of its own."""
     script = tmp_path / "command.py"
     script.write_text(
-        "import sys\nfrom dataclasses import replace\nfrom affectscope.data import catalogue\n"
+        "import signal\nimport sys\n"
+        "from dataclasses import replace\nfrom affectscope.data import catalogue\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
         "from affectscope.data.catalogue import KnownFile\n"
         f"files = {catalogue.KNOWN['crowd-envent'].files!r}\n"
         "envent = replace(catalogue.KNOWN['crowd-envent'], files=files)\n"
