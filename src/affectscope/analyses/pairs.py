@@ -46,14 +46,14 @@ class Pairs(Experiment):
     @property
     def method(self) -> str:
         """What is done, for the report."""
-        n_scenarios = self._pairs["scenario"].nunique()
+        n_scenarios = self.pairs["scenario"].nunique()
         return (
-            f"{len(self._pairs)} pairs of a base and a version of it, from {n_scenarios} "
+            f"{len(self.pairs)} pairs of a base and a version of it, from {n_scenarios} "
             "scenarios; intervals by scenario."
         )
 
     @cached_property
-    def _pairs(self) -> pd.DataFrame:
+    def pairs(self) -> pd.DataFrame:
         """One row a pair: the two items, the scenario, and the flipped appraisal.
 
         Raises:
@@ -85,12 +85,12 @@ class Pairs(Experiment):
 
     def units(self) -> list[Unit]:
         """One unit: all pairs."""
-        key = {"calibration": self.study.task.calibration, "pairs": len(self._pairs)}
+        key = {"calibration": self.study.task.calibration, "pairs": len(self.pairs)}
         return [Unit(self.name, key, cost=0.0)]
 
     def compute(self, unit: Unit) -> UnitOutput:
         """Scores and answers at both texts of every pair."""
-        clean, pairs = self.study.clean, self._pairs
+        clean, pairs = self.study.clean, self.pairs
         scores = clean.offsets.scores(clean.logits).numpy().astype(np.float64)
         items, bases = pairs["item"].to_numpy(), pairs["item_base"].to_numpy()
         emotion, base_emotion = clean.emotions[items], clean.emotions[bases]

@@ -24,6 +24,7 @@ from affectscope.engine.interventions import (
 from affectscope.engine.knockout import BlockAttention
 from affectscope.engine.memory import PassMemory
 from affectscope.engine.reading import PromptReader
+from affectscope.engine.readouts import Readout
 from affectscope.engine.starts import chain_length, start_of
 from affectscope.engine.sweep import Sweep, intervene
 from affectscope.engine.weights import AttentionWeights, attention_weights
@@ -43,6 +44,7 @@ __all__ = [
     "ProjectOut",
     "Prompt",
     "PromptReader",
+    "Readout",
     "Replace",
     "States",
     "Sweep",

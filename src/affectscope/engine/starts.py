@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from affectscope.engine.interventions import ActivationEdit, Edit, Intervention, Replace, Zero
+from affectscope.engine.readouts import reads
 
 _IN_BLOCK = {"mlp_out": 1, "resid_post": 2}
 """The sites after attention, in the order in which a block computes them."""
@@ -43,7 +44,9 @@ def start_of(intervention: Intervention) -> Start:
     overwritten: tuple[int, ...] = ()
     if chain_length(intervention) == 1:
         last = _last_overwriting(edits)
-        overwritten = tuple(j for j, edit in edits if _before((j, edit), last))
+        before = [(j, edit) for j, edit in edits if _before((j, edit), last)]
+        if not any(reads(edit) for _, edit in before):
+            overwritten = tuple(j for j, _ in before)
         edits = [(j, edit) for j, edit in edits if j not in overwritten]
     layer = min(edit.layer for _, edit in edits)
     first = [(j, edit) for j, edit in edits if edit.layer == layer]

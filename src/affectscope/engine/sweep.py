@@ -37,6 +37,7 @@ from affectscope.engine.full_passes import score_full_passes
 from affectscope.engine.interventions import ActivationEdit, Intervention
 from affectscope.engine.knockout import BlockAttention
 from affectscope.engine.reading import CleanPass, PromptReader
+from affectscope.engine.readouts import Readout, with_readouts
 from affectscope.engine.starts import chain_length, start_of
 
 
@@ -50,6 +51,8 @@ class Sweep:
     """Label logits without any, float32."""
     hits: Int[Tensor, " intervention"]
     """How many activations each intervention edited, over all prompts."""
+    readouts: tuple[Float[Tensor, "prompt intervention target"], ...] = ()
+    """What each readout read under each intervention, float32."""
 
 
 @torch.no_grad()
@@ -59,6 +62,7 @@ def intervene(
     interventions: Sequence[Intervention],
     *,
     label_ids: Sequence[int],
+    readouts: Sequence[Readout] = (),
 ) -> Sweep:
     """Label logits of every prompt under every intervention.
 
@@ -67,6 +71,7 @@ def intervene(
         encoded: Token ids of every prompt.
         interventions: What to change; each counterfactual is independent of the others.
         label_ids: Token ids to score.
+        readouts: What to read of the activations under each intervention.
 
     Raises:
         InterventionError: An edit that does not fit the model or the prompts.
@@ -74,19 +79,22 @@ def intervene(
         PromptError: A position outside a prompt, or a token that is not in the vocabulary.
         ModelError: Logits that are not finite numbers, or memory that ran out.
     """
-    _check(reader.access, encoded, interventions)
-    call = _Call(reader, encoded, interventions, label_ids)
+    for readout in readouts:
+        readout.check(reader.access.d_model)
+    watched, read = with_readouts(interventions, readouts, len(encoded))
+    _check(reader.access, encoded, watched)
+    call = _Call(reader, encoded, watched, label_ids)
     call.read_and_branch()
-    full = [i for i, item in enumerate(interventions) if call.by_full_pass(item)]
+    full = [i for i, item in enumerate(watched) if call.by_full_pass(item)]
     score_full_passes(
         reader,
         encoded,
-        [(i, interventions[i]) for i in full],
+        [(i, watched[i]) for i in full],
         label_ids=label_ids,
         logits=call.logits,
         hits=call.hits,
     )
-    return Sweep(call.logits, call.clean, count_hits(interventions, call.hits))
+    return Sweep(call.logits, call.clean, count_hits(interventions, call.hits), read)
 
 
 def _check(

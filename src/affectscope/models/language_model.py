@@ -20,6 +20,7 @@ from affectscope.engine import (
     PassMemory,
     Prompt,
     PromptReader,
+    Readout,
     States,
     Sweep,
     attention_weights,
@@ -187,6 +188,7 @@ class LanguageModel:
         interventions: Sequence[Intervention],
         *,
         label_ids: Sequence[int],
+        readouts: Sequence[Readout] = (),
     ) -> Sweep:
         """What the model would answer under each intervention, scored on the label tokens only.
 
@@ -197,10 +199,11 @@ class LanguageModel:
             prompts: Texts or token ids.
             interventions: Counterfactuals, independent of each other.
             label_ids: Token ids to score.
+            readouts: What to read of the activations under each intervention, such as by probes.
 
         Returns:
             ``.logits`` float32 ``[prompt, intervention, label]``, ``.clean`` ``[prompt, label]``,
-            ``.hits`` ``[intervention]``.
+            ``.hits`` ``[intervention]``, ``.readouts`` ``[prompt, intervention, target]`` for each.
 
         Raises:
             InterventionError: An edit that does not fit the model or the prompts.
@@ -212,6 +215,7 @@ class LanguageModel:
             self.encode(prompts),
             interventions,
             label_ids=label_ids,
+            readouts=readouts,
         )
         self._tidy(len(prompts))
         return sweep
