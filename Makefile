@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 
 # The demo does every experiment in a small form; DEMO= does them in full.
 DEMO ?= --limit 200 --pairs 80 --spans 1,3 --positions=-1 --attend-items 64 --control-items 120 \
-  --control-pairs 40 --robust-items 60 --robust-pairs 24
+  --control-pairs 40 --robust-items 60 --robust-pairs 24 --surgery-items 40
 
 .PHONY: install demo test lint bench bench-probes bench-planted clean
 .DEFAULT_GOAL := install

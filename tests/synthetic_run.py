@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from affectscope.vocabulary import APPRAISAL_NAMES, EMOTIONS
+from synthetic_appraisals import appraise_table, geometry_table, surgery_table
 from synthetic_causal import ablate_table, estimate, patch_table, peak_layer
 from synthetic_tables import (
     attend_table,
@@ -113,6 +114,9 @@ TABLES = {
     "control": control_table,
     "robust": robust_table,
     "localise": localise_table,
+    "appraise": appraise_table,
+    "geometry": geometry_table,
+    "surgery": surgery_table,
     "human": human_table,
 }
 
@@ -203,6 +207,9 @@ def record(**changes: Any) -> dict[str, Any]:
             "control": "The first word is patched 3 layers later (p = 0.002).",
             "robust": "No prompt moves the curve (p = 0.60).",
             "localise": "The emotion is brought to the last token by attn_out at layer 21.",
+            "appraise": "Read best is pleasantness, with r² 0.45 [0.40, 0.50] at resid_post.",
+            "geometry": "Emotions lie to appraisals as in people (0.65 [0.45, 0.85]).",
+            "surgery": "Appraisals change emotions significantly in 30 of 273 cases.",
             "human": "One reader names the author's emotion for 50.4% [46.4%, 54.4%] of items.",
         },
         "warnings": [],

@@ -129,6 +129,9 @@ ExperimentName = Literal[
     "control",
     "robust",
     "localise",
+    "appraise",
+    "geometry",
+    "surgery",
     "human",
 ]
 """An experiment that ``affectscope run`` can do."""

@@ -16,7 +16,7 @@ from affectscope.data import Corpus, load_readers
 from affectscope.errors import DataError, NotPossibleError, UsageError
 from affectscope.figures import human_figures, infer_figures
 from affectscope.prompts import EmotionTask
-from affectscope.vocabulary import EMOTIONS, EXPERIMENTS
+from affectscope.vocabulary import APPRAISAL_NAMES, EMOTIONS, EXPERIMENTS
 from reference import log_softmax
 
 
@@ -174,12 +174,20 @@ def test_readers_of_another_corpus_are_refused_before_any_work(lm, task, readers
 
 def test_which_experiments_apply(lm, task, readers, study):
     corpus = readers_file.corpus()
-    always = tuple(name for name in EXPERIMENTS if name not in ("pairs", "human"))
+    rare = ("pairs", "appraise", "geometry", "surgery", "human")
+    always = tuple(name for name in EXPERIMENTS if name not in rare)
     assert afa.applicable(corpus) == always
     assert afa.applicable(corpus, readers) == (*always, "human")
     versions = replace(corpus, items=corpus.items.assign(scenario="a", version=1, flipped=""))
     assert afa.applicable(versions) == ("infer", "pairs", *always[1:])
     assert [each.name for each in afa.build(None, study)] == ["clean", *always, "human"]
+    many = corpus.items.loc[np.arange(afa.ENOUGH_RATED) % len(corpus)].reset_index(drop=True)
+    unrated = many.drop(columns=[name for name in APPRAISAL_NAMES if name in many])
+    pleasant = unrated.assign(pleasantness=1.0 + np.arange(afa.ENOUGH_RATED) % 5)
+    assert afa.applicable(replace(corpus, items=unrated)) == always
+    appraisals = ("appraise", "geometry", "surgery")
+    assert afa.applicable(replace(corpus, items=pleasant)) == (*always, *appraisals)
+    assert afa.applicable(replace(corpus, items=pleasant.iloc[1:])) == always
     chosen = afa.build(["human", "infer"], study)
     assert [each.name for each in chosen] == ["clean", "infer", "human"]
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from affectscope.analyses.ablate import Ablate
+from affectscope.analyses.appraise import Appraise
 from affectscope.analyses.attend import Attend
 from affectscope.analyses.baselines import BagOfWords, bag_of_words
 from affectscope.analyses.control import Control
@@ -20,27 +21,34 @@ from affectscope.analyses.experiment import (
     collect,
     finish_units,
 )
+from affectscope.analyses.geometry import Geometry
 from affectscope.analyses.human import Human
 from affectscope.analyses.infer import Infer
 from affectscope.analyses.localise import Localise
 from affectscope.analyses.pairs import Pairs
 from affectscope.analyses.patch import Patch
 from affectscope.analyses.probe import Probe
+from affectscope.analyses.ratings import rated
 from affectscope.analyses.robust import Robust
 from affectscope.analyses.settings import Settings
 from affectscope.analyses.study import CleanExperiment, Study
+from affectscope.analyses.surgery import Surgery
+from affectscope.analyses.surgery_settings import parse_setting
 from affectscope.data import Corpus, Readers
 from affectscope.models import LanguageModel
 from affectscope.prompts import EmotionTask
 from affectscope.vocabulary import EXPERIMENTS, ExperimentName
 
 __all__ = [
+    "ENOUGH_RATED",
     "Ablate",
+    "Appraise",
     "Attend",
     "BagOfWords",
     "CleanExperiment",
     "Control",
     "Experiment",
+    "Geometry",
     "Human",
     "Infer",
     "Localise",
@@ -52,23 +60,27 @@ __all__ = [
     "Robust",
     "Settings",
     "Study",
+    "Surgery",
     "Unit",
     "UnitOutput",
     "UnitStore",
     "ablate",
     "applicable",
+    "appraise",
     "attend",
     "bag_of_words",
     "build",
     "collect",
     "control",
     "finish_units",
+    "geometry",
     "human",
     "infer",
     "pairs",
     "patch",
     "probe",
     "robust",
+    "surgery",
     "with_needed",
 ]
 
@@ -77,17 +89,29 @@ NEEDED: Mapping[ExperimentName, tuple[ExperimentName, ...]] = {
 }
 """What an experiment reads the results of."""
 
+ENOUGH_RATED = 200
+"""Fewest items from which a run that names no experiments does those of appraisals."""
+
 
 def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[ExperimentName, ...]:
     """The experiments that a run does when none is named: all that the data can answer.
 
-    ``pairs`` needs the versions of a scenario, ``human`` needs readers; the others need texts only.
+    ``pairs`` needs the versions of a scenario, ``human`` needs readers, and ``appraise``,
+    ``geometry`` and ``surgery`` need ratings of appraisals and some hundred items; the others need
+    texts only.
 
     Args:
         corpus: The items.
         readers: Their readers' ratings, if there are any.
     """
-    has = {"pairs": corpus.has_pairs, "human": readers is not None}
+    appraisals = len(corpus) >= ENOUGH_RATED and bool(rated(corpus))
+    has = {
+        "pairs": corpus.has_pairs,
+        "human": readers is not None,
+        "appraise": appraisals,
+        "geometry": appraisals,
+        "surgery": appraisals,
+    }
     return tuple(name for name in EXPERIMENTS if has.get(name, True))
 
 
@@ -128,6 +152,17 @@ def build(
             span=span,
         ),
         "localise": lambda: Localise(study, [made(name) for name in NEEDED["localise"]]),
+        "appraise": lambda: Appraise(study, folds=settings.folds),
+        "geometry": lambda: Geometry(study, folds=settings.folds),
+        "surgery": lambda: Surgery(
+            study,
+            items=settings.surgery_items,
+            settings=[
+                parse_setting(moves, settings.hold, rated(study.corpus))
+                for moves in (settings.set or "").split(";")
+                if moves.strip()
+            ],
+        ),
         "human": lambda: Human(study),
     }
 
@@ -226,6 +261,47 @@ def control(
 ) -> Result:
     """Another task, no question, shuffled labels; see :mod:`affectscope.analyses.control`."""
     return _run(task, corpus, seed, lambda study: Control(study, items=items, pairs=pairs))
+
+
+def appraise(
+    task: EmotionTask,
+    corpus: Corpus,
+    *,
+    readers: Readers | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Result:
+    """Ridge probes of all appraisals; see :mod:`affectscope.analyses.appraise`."""
+    return _run(task, corpus, seed, lambda study: Appraise(study, folds=folds), readers)
+
+
+def geometry(task: EmotionTask, corpus: Corpus, *, folds: int = 5, seed: int = 0) -> Result:
+    """Emotions' and appraisals' directions; see :mod:`affectscope.analyses.geometry`."""
+    return _run(task, corpus, seed, lambda study: Geometry(study, folds=folds))
+
+
+def surgery(
+    task: EmotionTask,
+    corpus: Corpus,
+    *,
+    items: int = 200,
+    surgeries: Sequence[str] = (),
+    hold: str | None = None,
+    seed: int = 0,
+) -> Result:
+    """Appraisals moved inside the model; see :mod:`affectscope.analyses.surgery`.
+
+    Args:
+        task: The emotion task.
+        corpus: The items, with ratings of appraisals.
+        items: Most items operated on.
+        surgeries: What to do beside each appraisal alone, such as
+            ``"pleasantness=-2,other_responsblt=+2"``.
+        hold: Appraisals that these hold, separated by commas; all others when None.
+        seed: Seed of everything that is drawn.
+    """
+    own = [parse_setting(moves, hold, rated(corpus)) for moves in surgeries]
+    return _run(task, corpus, seed, lambda study: Surgery(study, items=items, settings=own))
 
 
 def robust(

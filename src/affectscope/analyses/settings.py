@@ -34,6 +34,13 @@ class Settings:
     """Items that are put into every template."""
     robust_pairs: int = 60
     """Patching pairs under each template."""
+    surgery_items: int = 200
+    """Most items that are operated on."""
+    set: str | None = None
+    """Appraisals to move together beside the default settings, as a user writes them; several
+    separated by semicolons."""
+    hold: str | None = None
+    """Appraisals that these hold; all others when None."""
     templates: Sequence[str] | None = None
     """Templates that the run's own is compared with; the paper's, and the chat format, when None.
     """

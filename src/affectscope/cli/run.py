@@ -44,6 +44,9 @@ def run(
     robust_items: o.RobustItems = None,
     robust_pairs: o.RobustPairs = None,
     templates: o.Templates = None,
+    surgery_items: o.SurgeryItems = None,
+    set: o.Set = None,  # noqa: A002 - the flag's name
+    hold: o.Hold = None,
     folds: o.Folds = None,
     probe_mlp: o.ProbeMlp = None,
     device: o.Device = None,

@@ -1,8 +1,8 @@
 """Linear readouts of activations while interventions run: what an edit does on its way.
 
 A readout is an edit that changes nothing: it sees the activation where it stands, after the edits
-of the same place, and keeps ``activation @ weights + bias``. So it goes wherever edits go (branches,
-chains, full passes), and only what was asked for is kept, not the activation.
+of the same place, and keeps ``activation @ weights + bias``. So it goes wherever edits go
+(branches, chains, full passes), and only what was asked for is kept, not the activation.
 """
 
 from __future__ import annotations

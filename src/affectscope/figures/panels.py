@@ -29,6 +29,7 @@ def curve_panels(
     unit: Unit = "%",
     across: Sequence[str] = (),
     height: int = 110,
+    panel_width: int = _PANEL_WIDTH,
 ) -> Any:
     """A panel for each name in ``panels``, with one curve and 95 % band for each series.
 
@@ -41,6 +42,7 @@ def curve_panels(
         unit: What the values are measured in.
         across: The columns of a grid of panels; one column when empty.
         height: Of a panel.
+        panel_width: Of a panel without its axis, in pixels, where there is no grid.
     """
     shown = [visible(name) for name in panels]
     drawn = rows.assign(panel=rows["panel"].map(visible), series=rows["series"].map(visible))
@@ -76,7 +78,7 @@ def curve_panels(
     if rows["layer"].nunique() <= _DOTTED_LAYERS_LIMIT:
         marks.append(base.mark_point(filled=True, size=14, opacity=1).encode(y=value))
     n = len(across)
-    width = (_GRID_WIDTH - _COLUMN_GAP * (n - 1)) // n if n else _PANEL_WIDTH
+    width = (_GRID_WIDTH - _COLUMN_GAP * (n - 1)) // n if n else panel_width
     panel = alt.layer(*marks).properties(width=width, height=height)
     above = alt.Header(labelAngle=0, labelAnchor="start", labelOrient="top", labelPadding=4)
     row = alt.Row("panel:N", sort=shown, title=None, header=above)

@@ -46,6 +46,64 @@ class OutOfFold:
     """Whether the fit that predicts the item converged, ``[item]``."""
 
 
+@dataclass(frozen=True, eq=False)
+class FittedLinear:
+    """One multinomial logistic regression, fitted to all items."""
+
+    labels: tuple[str, ...]
+    """In alphabetical order."""
+    weights: NDArray[np.float64]
+    """``[label, d_model]``, in the units of the activations; their sum over labels is 0, since what
+    is added to all labels' scores alike changes no answer."""
+    bias: NDArray[np.float64]
+    """``[label]``."""
+    C: float
+    """The inverse penalty chosen."""
+
+    def scores(self, X: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Logits of activations ``[item, d_model]``, as ``[item, label]``."""
+        return np.asarray(np.asarray(X, dtype=np.float64) @ self.weights.T + self.bias)
+
+
+def fit_linear(
+    X: NDArray[np.float32],
+    labels: Sequence[str],
+    folds: NDArray[np.int64],
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    tolerance: float = TOLERANCE,
+    device: str | torch.device = "cpu",
+) -> FittedLinear:
+    """Fit one probe to all items, its penalty chosen by cross-validation over the folds.
+
+    Args:
+        X: Activations ``[item, d_model]``.
+        labels: Label of every item.
+        folds: Fold of every item ``[item]``; with a single one the middle penalty is taken.
+        penalties: Inverse strengths C to choose from.
+        tolerance: When a fit is done, see :func:`affectscope.probes.solver.fit_probes`.
+        device: Where to compute.
+    """
+    names, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
+    activations = torch.as_tensor(X, device=device)
+    work = _Work(
+        activations,
+        common_scale(activations),
+        torch.as_tensor(codes, device=device)[None],
+        torch.as_tensor(np.unique(folds, return_inverse=True)[1], device=device),
+        n_labels=len(names),
+        tolerance=tolerance,
+    )
+    C = work.choose_for_all(sorted(penalties))
+    everything = torch.ones((1, len(activations)), dtype=torch.bool, device=activations.device)
+    probe = work.fit([0], everything, torch.tensor([C], dtype=torch.float64))
+    weights = probe.weight[0].T.double().cpu().numpy()
+    bias = probe.bias[0].double().cpu().numpy()
+    return FittedLinear(
+        tuple(names.tolist()), weights - weights.mean(axis=0), bias - bias.mean(), C
+    )
+
+
 def probe_out_of_fold(
     X: NDArray[np.float32],
     labellings: Mapping[str, Sequence[str]],
@@ -120,12 +178,25 @@ class _Work:
         losses = torch.zeros(*shape, len(tried), dtype=torch.float64)
         probes = None
         for column, C in enumerate(tried):
-            probes = self._fit(labelling, train, C.expand(len(plan)), start=probes)
+            probes = self.fit(labelling, train, C.expand(len(plan)), start=probes)
             loss = self._losses(probes, labelling)
             for row, (k, (f, g)) in enumerate(plan):
                 losses[k, f, column] += loss[row, g]
                 losses[k, g, column] += loss[row, f]
         return tried[losses.argmin(dim=-1)]
+
+    def choose_for_all(self, penalties: Sequence[float]) -> float:
+        """The penalty with which probes predict each fold best from the others, first labelling."""
+        tried = torch.tensor(penalties, dtype=torch.float64)
+        if len(tried) == 1 or self.n_folds < 2:
+            return float(tried[len(tried) // 2])
+        train = torch.stack([self.folds != fold for fold in range(self.n_folds)])
+        labelling = [0] * self.n_folds
+        losses, probes = [], None
+        for C in tried:
+            probes = self.fit(labelling, train, C.expand(self.n_folds), start=probes)
+            losses.append(float(self._losses(probes, labelling).diagonal().sum()))
+        return float(tried[int(np.argmin(losses))])
 
     def predict(
         self, chosen: Float[Tensor, "labelling fold"]
@@ -134,7 +205,7 @@ class _Work:
         plan = [(k, fold) for k in range(len(self.y)) for fold in range(self.n_folds)]
         train = torch.stack([self.folds != fold for _, fold in plan])
         strengths = torch.stack([chosen[k, fold] for k, fold in plan])
-        probes = self._fit([k for k, _ in plan], train, strengths)
+        probes = self.fit([k for k, _ in plan], train, strengths)
         answers = probes.scores(self.X).argmax(dim=-1).view(*chosen.shape, -1)
         own = self.folds.expand(len(self.y), 1, -1)
         predicted = answers.gather(1, own)[:, 0]
@@ -149,7 +220,7 @@ class _Work:
         in_fold = torch.nn.functional.one_hot(self.folds, self.n_folds).double()
         return (-log_p.clamp_min(float(np.log(_LEAST))).double() @ in_fold).cpu()
 
-    def _fit(
+    def fit(
         self,
         labelling: Sequence[int],
         train: Bool[Tensor, "probe item"],
@@ -157,6 +228,7 @@ class _Work:
         *,
         start: LinearProbes | None = None,
     ) -> LinearProbes:
+        """Probes of some labellings, each on its own training items."""
         return fit_probes(
             self.scale,
             self.y[list(labelling)],

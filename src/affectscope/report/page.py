@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from affectscope.figures.wording import visible
 from affectscope.report import facts
 from affectscope.report.contents import Findings, RunContents
+from affectscope.report.glossary import GLOSSARY, REFERENCES
 from affectscope.report.replication import replication_card
 from affectscope.report.views import (
     FigureView,
@@ -23,9 +24,7 @@ from affectscope.report.views import (
 )
 from affectscope.report.wording import (
     EXPERIMENT_WORDS,
-    GLOSSARY,
     NEXT_WORDS,
-    REFERENCES,
     STATE_WORDS,
 )
 

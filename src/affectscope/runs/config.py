@@ -147,6 +147,14 @@ class RunConfig(BaseModel):
     ] = None
     """Templates to compare with the run's own; the paper's, and the model's chat format, when not
     given."""
+    surgery_items: Annotated[Count, Whole, AT_LEAST_ONE] = 200
+    """At most so many items whose appraisals are moved inside the model."""
+    set: Annotated[
+        str | None, Field(min_length=1), Allowed("APPRAISAL=SIZE,..., several separated by ;")
+    ] = None
+    """Appraisals to move together in surgery, beside each alone: pleasantness=-2,urgency=+1."""
+    hold: Annotated[str | None, Allowed("a comma list of appraisals; empty for none")] = None
+    """Appraisals that --set holds; all others when not given."""
     folds: Annotated[int, Whole, Field(ge=2), Allowed("a whole number, 2 or more")] = 5
     """Cross-validation folds of the probes."""
     probe_mlp: Switch = True

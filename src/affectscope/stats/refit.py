@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from affectscope.errors import UsageError
 from affectscope.stats.bootstrap import Array
+from affectscope.stats.dealt_rows import dealt_rows
 from affectscope.stats.permutation import (
     PERMUTATIONS,
     MaximumTest,
@@ -91,6 +92,60 @@ def refit_accuracy(
     return PermutedAccuracy(
         float(_accuracies(H, labels[None], n_labels)[0]), np.concatenate(permuted)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class PermutedFit:
+    """Out-of-fold r² of the closed-form readouts at one place, and under dealt rows."""
+
+    observed: Array
+    """With the ratings as they are, ``[target]``; NaN for one that does not vary."""
+    largest: Array
+    """The largest over targets with whole rows dealt anew, ``[permutation]``; the same seed deals
+    the same at every place."""
+
+
+def refit_r2(
+    X: NDArray[np.float32],
+    Y: NDArray[np.float64],
+    groups: Sequence[str],
+    folds: NDArray[np.int64],
+    *,
+    seed: int,
+    n_permutations: int = PERMUTATIONS,
+    penalty: float = PENALTY,
+) -> PermutedFit:
+    """r² of closed-form readouts of several ratings, fitted to them and to each deal of their rows.
+
+    With D the ratings less the mean of their fold's training items, ``r² = 1 - sum (D - H D)² /
+    sum D²``. Rows are dealt whole and within folds (:func:`affectscope.stats.dealt_rows`), so that
+    ratings stay related to each other, and D to its fold.
+
+    Args:
+        X: Activations at one layer and site, ``[item, d_model]``.
+        Y: Ratings ``[item, target]``; a missing one counts as the mean of its target.
+        groups: Group of every item.
+        folds: Fold of every item, ``[item]``; a group is in one fold.
+        seed: Seed of the deals. Give the same at all layers and sites.
+        n_permutations: How many.
+        penalty: Of the ridge regression, in units of the mean eigenvalue of K.
+    """
+    H = _out_of_fold(_standardised(X), np.asarray(folds), penalty)
+    ratings = np.where(np.isfinite(Y), Y, np.nanmean(Y, axis=0))
+    D = np.empty(ratings.shape, dtype=np.float32)
+    for fold in np.unique(folds):
+        D[folds == fold] = ratings[folds == fold] - ratings[folds != fold].mean(axis=0)
+    total = (D.astype(np.float64) ** 2).sum(axis=0)
+    scale = np.where(total > 0, total, np.nan)
+    observed = 1 - ((D - H @ D).astype(np.float64) ** 2).sum(axis=0) / scale
+    largest = []
+    for dealt in dealt_rows(groups, folds, seed=seed, n_permutations=n_permutations):
+        rows = D[dealt]  # [permutation, item, target]
+        flat = rows.transpose(1, 0, 2).reshape(len(D), -1)
+        errors = ((flat - H @ flat) ** 2).sum(axis=0, dtype=np.float64)
+        fits = 1 - errors.reshape(len(dealt), -1) / scale
+        largest.append(np.max(np.where(np.isfinite(fits), fits, -np.inf), axis=1))
+    return PermutedFit(observed, np.concatenate(largest))
 
 
 def refit_test(places: Sequence[PermutedAccuracy]) -> MaximumTest:

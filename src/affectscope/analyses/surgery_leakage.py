@@ -1,0 +1,102 @@
+"""The leakage matrix: what moving one appraisal does to the readings of all the others.
+
+The readers are probes of items that neither made the directions nor were operated on. Changes are
+in standard deviations of the clean readings, so that appraisals which are read badly (and whose
+readings hardly vary) count as much as others. Of a method at a layer,
+
+    leakage = sum_a mean_h |change of h when a is moved| / sum_a |change of a when a is moved|,
+
+h over the appraisals held, changes averaged over items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from affectscope.stats import Estimate, GroupBootstrap, RatioDraws, estimate_rows
+
+TENTH = 0.1
+"""A held appraisal counts as held where it changes by less than this share of the intended."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leakage:
+    """How much else changes at a layer."""
+
+    ratio: Estimate
+    """Leakage, as above."""
+    held: float
+    """Share of (moved, held) cells below a tenth of the intended change."""
+
+
+def leakage_table(
+    rows: pd.DataFrame, names: Sequence[str], draws: GroupBootstrap
+) -> tuple[pd.DataFrame, dict[tuple[str, int], Leakage]]:
+    """Changes of every reading, and their leakage, by method and layer.
+
+    Args:
+        rows: Columns item, edit, method, layer and ``read.<appraisal>``, item by item.
+        names: The appraisals.
+        draws: Bootstrap of the items.
+
+    Returns:
+        Rows of metrics ``reading_change`` (by moved and read appraisal), ``leakage`` and
+        ``intended``; and the leakage by method and layer.
+    """
+    tables, found = [], {}
+    k = len(names)
+    columns = [f"read.{name}" for name in names]
+    for _, here in rows.groupby(["method", "layer"], sort=False):
+        method, layer = str(here["method"].iloc[0]), int(here["layer"].iloc[0])
+        changes = here[columns].to_numpy(dtype=np.float64).reshape(-1, k * k)
+        means = draws.ratio(changes)
+        leak = _leakage(means, k)
+        found[method, layer] = leak
+        keys: dict[str, list[Any]] = {
+            "edit": np.repeat(names, k).tolist(),
+            "read": list(names) * k,
+            "method": [method] * k * k,
+            "layer": [layer] * k * k,
+        }
+        one: dict[str, list[Any]] = {
+            "edit": [""],
+            "read": [""],
+            "method": [method],
+            "layer": [layer],
+        }
+        tables += [
+            estimate_rows(keys, means.estimates(), "reading_change"),
+            estimate_rows(one, [leak.ratio], "leakage"),
+            estimate_rows(one, [Estimate(leak.held, np.nan, np.nan, k * (k - 1))], "cells_held"),
+        ]
+    return pd.concat(tables, ignore_index=True), found
+
+
+def _leakage(means: RatioDraws, k: int) -> Leakage:
+    whole = np.vstack([means.value, means.draws]).reshape(-1, k, k)
+    ratios = _ratio(whole)
+    defined = ratios[1:][np.isfinite(ratios[1:])]
+    sure = len(defined) and means.n_groups.max() >= 2
+    low, high = np.quantile(defined, [0.025, 0.975]) if sure else (np.nan, np.nan)
+    size = np.abs(means.value.reshape(k, k))
+    intended = np.diag(size)[:, None]
+    others = ~np.eye(k, dtype=bool)
+    held = float((size < TENTH * intended)[others].mean()) if k > 1 else np.nan
+    return Leakage(Estimate(float(ratios[0]), float(low), float(high), int(means.n.max())), held)
+
+
+def _ratio(changes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leakage of ``[draw, moved, read]``."""
+    size = np.abs(changes)
+    k = size.shape[1]
+    intended = np.trace(size, axis1=1, axis2=2)
+    if k < 2:
+        return np.full(len(size), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((size.sum(axis=(1, 2)) - intended) / (k - 1) / intended)
