@@ -54,7 +54,7 @@ def leakage_table(
     columns = [f"read.{name}" for name in names]
     for _, here in rows.groupby(["method", "layer"], sort=False):
         method, layer = str(here["method"].iloc[0]), int(here["layer"].iloc[0])
-        changes = here[columns].to_numpy(dtype=np.float64).reshape(-1, k * k)
+        changes = here.reindex(columns=columns).to_numpy(dtype=np.float64).reshape(-1, k * k)
         means = draws.ratio(changes)
         leak = _leakage(means, k)
         found[method, layer] = leak

@@ -70,7 +70,7 @@ def signed_map(
         title=value_title,
         orient="bottom",
         direction="horizontal",
-        gradientLength=200,
+        gradientLength=min(200, 320 - label_limit),
         gradientThickness=10,
         format=number_format,
         values=[-limit, -limit / 2, 0, limit / 2, limit],
