@@ -8,9 +8,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 
 # The demo does every experiment in a small form; DEMO= does them in full.
 DEMO ?= --limit 200 --pairs 80 --spans 1,3 --positions=-1 --attend-items 64 --control-items 120 \
-  --control-pairs 40 --robust-items 60 --robust-pairs 24 --surgery-items 40
+  --control-pairs 40 --robust-items 60 --robust-pairs 24 --promote-items 40 --surgery-items 40
 
-.PHONY: install demo test lint bench bench-probes bench-planted clean
+.PHONY: install demo test lint bench bench-probes bench-planted bench-appraisals clean
 .DEFAULT_GOAL := install
 
 ## install: the package and its command `affectscope`, into $(VENV)
@@ -44,6 +44,11 @@ bench-probes: $(VENV)/.installed
 ## bench-planted: what the experiments find in models whose truth is known, and in shuffled labels
 bench-planted: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.planted
+
+## bench-appraisals: promotion and surgery beside one full pass a question; CROWD_ENVENT=FOLDER its texts
+bench-appraisals: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.appraisals \
+	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT),--data vignettes)
 
 clean:
 	rm -rf $(VENV)

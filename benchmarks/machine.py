@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import psutil
 PACKAGES = ("affectscope", "torch", "transformers", "transformer-lens", "nnsight")
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """Processor, memory and versions, as JSON values."""
     return {
         "processor": _processor(),
@@ -22,7 +23,7 @@ def describe_machine() -> dict[str, Any]:
         "load_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: version(package) for package in packages},
     }
 
 

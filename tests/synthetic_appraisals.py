@@ -122,3 +122,33 @@ def _specific(n_layers: int, sites: Sequence[str], best: int) -> list[dict[str, 
                 value = 0.2 * np.exp(-((layer - best) ** 2) / 20) - 0.01
                 rows.append({**where, **around(value, 24, 0.05)})
     return rows
+
+
+def promote_table(n_layers: int = 30, sites: Sequence[str] = SITES) -> pd.DataFrame:
+    """Each emotion rises with its own direction, most in the middle layers, and fear falls."""
+    rows: list[dict[str, Any]] = []
+    centre, emotions = n_layers // 2, ("anger", "fear", "joy")
+    sizes = {"norm": (0.05, 0.1, 0.2), "raw": (1.0, 2.0, 4.0)}
+    arms = (("means", "norm", "up"), ("means", "norm", "down"))
+    arms += (("probe", "norm", "up"), ("probe", "raw", "up"))
+    for kind, unit, sense in arms:
+        for rank, size in enumerate(sizes[unit]):
+            arm = {"kind": kind, "unit": unit, "sense": sense, "coefficient": size}
+            for layer in range(n_layers):
+                value = 0.3 * (rank + 1) * np.exp(-((layer - centre) ** 2) / 30)
+                where = arm | {"layer": layer}
+                rows.append({"metric": "mean_success", **where, **around(value, 200, 0.1)})
+                for emotion in emotions:
+                    cell = {"metric": "success", "emotion": emotion, **where}
+                    rows.append({**cell, **around(value, 200, 0.1)})
+            for emotion in emotions:
+                for label in EMOTION_NAMES:
+                    value = 0.3 if label == emotion else -0.05
+                    cell = {"metric": "moved", "emotion": emotion, "label": label}
+                    rows.append({**cell, **arm, "layer": centre, **around(value, 200, 0.05)})
+    for kind in ("isotropic", "covariance"):
+        at = {"metric": "random_success", "random": kind, "layer": centre, "coefficient": 0.1}
+        rows += [{**at, "emotion": name, **around(0.01, 100, 0.03)} for name in emotions]
+    table = pd.DataFrame(rows).assign(items="all", p=np.nan)
+    keys = ("kind", "unit", "sense", "emotion", "label", "random")
+    return table.fillna(dict.fromkeys(keys, ""))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from affectscope.vocabulary import APPRAISAL_NAMES, EMOTIONS
-from synthetic_appraisals import appraise_table, geometry_table, surgery_table
+from synthetic_appraisals import appraise_table, geometry_table, promote_table, surgery_table
 from synthetic_causal import ablate_table, estimate, patch_table, peak_layer
 from synthetic_tables import (
     attend_table,
@@ -116,6 +116,7 @@ TABLES = {
     "localise": localise_table,
     "appraise": appraise_table,
     "geometry": geometry_table,
+    "promote": promote_table,
     "surgery": surgery_table,
     "human": human_table,
 }
@@ -209,6 +210,7 @@ def record(**changes: Any) -> dict[str, Any]:
             "localise": "The emotion is brought to the last token by attn_out at layer 21.",
             "appraise": "Read best is pleasantness, with r² 0.45 [0.40, 0.50] at resid_post.",
             "geometry": "Emotions lie to appraisals as in people (0.65 [0.45, 0.85]).",
+            "promote": "Adding an emotion's direction makes it the answer for 35.0% of the items.",
             "surgery": "Appraisals change emotions significantly in 30 of 273 cases.",
             "human": "One reader names the author's emotion for 50.4% [46.4%, 54.4%] of items.",
         },

@@ -131,6 +131,7 @@ ExperimentName = Literal[
     "localise",
     "appraise",
     "geometry",
+    "promote",
     "surgery",
     "human",
 ]

@@ -174,18 +174,18 @@ def test_readers_of_another_corpus_are_refused_before_any_work(lm, task, readers
 
 def test_which_experiments_apply(lm, task, readers, study):
     corpus = readers_file.corpus()
-    rare = ("pairs", "appraise", "geometry", "surgery", "human")
+    rare = ("pairs", "appraise", "geometry", "promote", "surgery", "human")
     always = tuple(name for name in EXPERIMENTS if name not in rare)
     assert afa.applicable(corpus) == always
     assert afa.applicable(corpus, readers) == (*always, "human")
     versions = replace(corpus, items=corpus.items.assign(scenario="a", version=1, flipped=""))
     assert afa.applicable(versions) == ("infer", "pairs", *always[1:])
     assert [each.name for each in afa.build(None, study)] == ["clean", *always, "human"]
-    many = corpus.items.loc[np.arange(afa.ENOUGH_RATED) % len(corpus)].reset_index(drop=True)
+    many = corpus.items.loc[np.arange(afa.ENOUGH_ITEMS) % len(corpus)].reset_index(drop=True)
     unrated = many.drop(columns=[name for name in APPRAISAL_NAMES if name in many])
-    pleasant = unrated.assign(pleasantness=1.0 + np.arange(afa.ENOUGH_RATED) % 5)
-    assert afa.applicable(replace(corpus, items=unrated)) == always
-    appraisals = ("appraise", "geometry", "surgery")
+    pleasant = unrated.assign(pleasantness=1.0 + np.arange(afa.ENOUGH_ITEMS) % 5)
+    assert afa.applicable(replace(corpus, items=unrated)) == (*always, "promote")
+    appraisals = ("appraise", "geometry", "promote", "surgery")
     assert afa.applicable(replace(corpus, items=pleasant)) == (*always, *appraisals)
     assert afa.applicable(replace(corpus, items=pleasant.iloc[1:])) == always
     chosen = afa.build(["human", "infer"], study)

@@ -168,10 +168,24 @@ def assert_readable(name: str, svg: ElementTree.Element) -> None:
         "rank correlation",
         "part of the largest in the map",
         "component 1",
+        "success",
+        "promoted",
     )
     assert any(word in " ".join(written) for word in titles), name
-    dots = ("patch_emotions", "attend_all_layers", "robust_peak", "robust_accuracy")
-    maps = ("appraise_r2", "appraise_black_box", "surgery_moves", "surgery_compounds")
+    dots = (
+        "patch_emotions",
+        "attend_all_layers",
+        "robust_peak",
+        "robust_accuracy",
+        "promote_random",
+    )
+    maps = (
+        "appraise_r2",
+        "appraise_black_box",
+        "surgery_moves",
+        "surgery_compounds",
+        "promote_moved",
+    )
     others = ("surgery_pairs", "geometry_profiles", "geometry_components", "localise_peaks")
     leaks = name == "surgery_leakage"
     if not leaks and not name.startswith(("infer", "human", "pairs", *dots, *maps, *others)):

@@ -101,6 +101,17 @@ def test_holding_holds_and_raw_edits_leak(result):
     assert held.high < raw.low
 
 
+def test_the_held_probes_themselves_see_nothing_of_the_move(result):
+    """V z = 0 in the model as it ran: where the projection is not applied, this is not 0."""
+    own = rows(result, metric="reading_change_own", method="held")
+    intended = own[own["edit"] == own["read"]].set_index("edit")["value"].abs()
+    others = own[own["edit"] != own["read"]]
+    assert (others["value"].abs() < 1e-3 * intended.loc[others["edit"]].to_numpy()).all()
+    held, raw = (result.summary[f"surgery.leakage_{method}_own"] for method in ("held", "raw"))
+    assert held.value < 1e-3
+    assert raw.value > 0.2
+
+
 def test_the_place_is_where_the_appraisals_are(result, planted):
     assert result.summary["surgery.layer"].value >= planted.layer
     assert result.summary["surgery.site"] in ("attn_out", "resid_post")
@@ -160,8 +171,9 @@ def test_erasure_leaves_nothing_to_move(result, surgery):
     seen = result.observations
     here = seen[(seen["part"] == "leakage") & (seen["method"] == "leace")]
     here = here[here["layer"] == layer]
-    probes = surgery.readers[int(layer)]
-    clean = probes.read(surgery.study.clean.activations("resid_post", int(layer)))
+    assert (here["reader"] == "other").all()
+    [reader] = [r for r in surgery.readings.readers if (r.kind, r.layer) == ("other", layer)]
+    clean = surgery.study.clean.activations("resid_post", int(layer)) @ reader.weights.T
     deviation = clean[surgery.parts.test].std(axis=0)
     for k, name in enumerate(APPRAISALS):
         mine = here[here["edit"] == name].sort_values("item")

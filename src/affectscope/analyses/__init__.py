@@ -28,6 +28,7 @@ from affectscope.analyses.localise import Localise
 from affectscope.analyses.pairs import Pairs
 from affectscope.analyses.patch import Patch
 from affectscope.analyses.probe import Probe
+from affectscope.analyses.promote import Promote
 from affectscope.analyses.ratings import rated
 from affectscope.analyses.robust import Robust
 from affectscope.analyses.settings import Settings
@@ -40,7 +41,7 @@ from affectscope.prompts import EmotionTask
 from affectscope.vocabulary import EXPERIMENTS, ExperimentName
 
 __all__ = [
-    "ENOUGH_RATED",
+    "ENOUGH_ITEMS",
     "Ablate",
     "Appraise",
     "Attend",
@@ -56,6 +57,7 @@ __all__ = [
     "Pairs",
     "Patch",
     "Probe",
+    "Promote",
     "Result",
     "Robust",
     "Settings",
@@ -79,6 +81,7 @@ __all__ = [
     "pairs",
     "patch",
     "probe",
+    "promote",
     "robust",
     "surgery",
     "with_needed",
@@ -89,27 +92,29 @@ NEEDED: Mapping[ExperimentName, tuple[ExperimentName, ...]] = {
 }
 """What an experiment reads the results of."""
 
-ENOUGH_RATED = 200
-"""Fewest items from which a run that names no experiments does those of appraisals."""
+ENOUGH_ITEMS = 200
+"""Fewest items from which a run that names no experiments moves emotions and appraisals."""
 
 
 def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[ExperimentName, ...]:
     """The experiments that a run does when none is named: all that the data can answer.
 
-    ``pairs`` needs the versions of a scenario, ``human`` needs readers, and ``appraise``,
-    ``geometry`` and ``surgery`` need ratings of appraisals and some hundred items; the others need
-    texts only.
+    ``pairs`` needs the versions of a scenario, ``human`` needs readers, ``promote`` some hundred
+    items, and ``appraise``, ``geometry`` and ``surgery`` as many with ratings of appraisals; the
+    others need texts only.
 
     Args:
         corpus: The items.
         readers: Their readers' ratings, if there are any.
     """
-    appraisals = len(corpus) >= ENOUGH_RATED and bool(rated(corpus))
+    many = len(corpus) >= ENOUGH_ITEMS
+    appraisals = many and bool(rated(corpus))
     has = {
         "pairs": corpus.has_pairs,
         "human": readers is not None,
         "appraise": appraisals,
         "geometry": appraisals,
+        "promote": many,
         "surgery": appraisals,
     }
     return tuple(name for name in EXPERIMENTS if has.get(name, True))
@@ -154,6 +159,7 @@ def build(
         "localise": lambda: Localise(study, [made(name) for name in NEEDED["localise"]]),
         "appraise": lambda: Appraise(study, folds=settings.folds),
         "geometry": lambda: Geometry(study, folds=settings.folds),
+        "promote": lambda: Promote(study, items=settings.promote_items),
         "surgery": lambda: Surgery(
             study,
             items=settings.surgery_items,
@@ -278,6 +284,26 @@ def appraise(
 def geometry(task: EmotionTask, corpus: Corpus, *, folds: int = 5, seed: int = 0) -> Result:
     """Emotions' and appraisals' directions; see :mod:`affectscope.analyses.geometry`."""
     return _run(task, corpus, seed, lambda study: Geometry(study, folds=folds))
+
+
+def promote(
+    task: EmotionTask,
+    corpus: Corpus,
+    *,
+    items: int = 200,
+    emotions: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Result:
+    """Emotions' directions added and taken away; see :mod:`affectscope.analyses.promote`.
+
+    Args:
+        task: The emotion task.
+        corpus: The items.
+        items: Most items that are tested.
+        emotions: Which emotions; the paper's six that are there when None.
+        seed: Seed of everything that is drawn.
+    """
+    return _run(task, corpus, seed, lambda study: Promote(study, items=items, emotions=emotions))
 
 
 def surgery(

@@ -68,7 +68,7 @@ def ratings_of(corpus: Corpus, folds: NDArray[np.int64]) -> Ratings:
             expected=f"a column named as one of the appraisals ({', '.join(APPRAISAL_NAMES[:4])}, "
             f"...), with ratings of 1 to 5 that differ, of at least {LEAST_RATED} items",
             remedy="use a corpus with ratings (crowd-envent, vignettes), more items (--limit), or "
-            "leave appraise out of --experiments",
+            "leave appraise, geometry and surgery out of --experiments",
         )
     return Ratings(tuple(names), corpus.items[names].to_numpy(dtype=np.float64))
 

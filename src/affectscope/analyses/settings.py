@@ -34,6 +34,7 @@ class Settings:
     """Items that are put into every template."""
     robust_pairs: int = 60
     """Patching pairs under each template."""
+    promote_items: int = 200
     surgery_items: int = 200
     """Most items that are operated on."""
     set: str | None = None

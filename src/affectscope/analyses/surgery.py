@@ -9,7 +9,8 @@ second; what they leave of each appraisal is read with probes fitted to the thir
   directions of equal length, isotropic and distributed as the activations are: the scores.
 - *leakage*: at the chosen place, each appraisal moved up (held, raw) or erased (LEACE; Belrose et
   al. 2023, "Perfect linear concept erasure in closed form"): how far every appraisal's reading
-  changes, at the edited layer and at all later ones.
+  changes, at the edited layer and at all later ones
+  (:mod:`affectscope.analyses.surgery_readings`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import torch
-from concept_erasure import LeaceEraser
 from numpy.typing import NDArray
 
 from affectscope.analyses.experiment import Experiment, Result, Unit, UnitOutput
@@ -30,21 +29,20 @@ from affectscope.analyses.ratings import Ratings, ratings_of
 from affectscope.analyses.replacing import SIBLING, sweep_logits
 from affectscope.analyses.study import ITEMS, Study
 from affectscope.analyses.surgery_edits import FOLDS, Place, Surgeon
+from affectscope.analyses.surgery_effects import RANDOM_KINDS
 from affectscope.analyses.surgery_place import RANDOM, Chosen, choose_place, specific_effects
+from affectscope.analyses.surgery_readings import Readings
 from affectscope.analyses.surgery_settings import Setting, compounds, singles
 from affectscope.analyses.surgery_table import surgery_answer, surgery_estimates
 from affectscope.analyses.windows import require_count, require_spans
 from affectscope.data import grouped_folds
-from affectscope.engine import Intervention, Readout, Replace
+from affectscope.engine import Intervention
 from affectscope.errors import UsageError
 from affectscope.figures.surgery import surgery_charts
-from affectscope.probes.ridge import RidgeProbes, fit_ridge
 from affectscope.vocabulary import SITES
 
 COEFFICIENTS = (0.1, 0.2, 0.4)
 """Lengths of an edit, in mean lengths of the residual stream; claims are about the middle one."""
-
-RANDOM_KINDS = ("isotropic", "covariance")
 
 
 class Surgery(Experiment):
@@ -276,7 +274,7 @@ class Surgery(Experiment):
         for kind in RANDOM_KINDS:
             drawn = [
                 draw_directions(
-                    kind,  # type: ignore[arg-type]
+                    kind,
                     self.n_random,
                     self.surgeon.activations(place.site, layer),
                     seed,
@@ -319,78 +317,14 @@ class Surgery(Experiment):
             }
         )
 
-    @cached_property
-    def readers(self) -> dict[int, RidgeProbes]:
-        """Probes of all appraisals after each layer from the edited one on, of the third part."""
-        corpus, read = self.study.corpus, self.parts.read
-        emotions = [corpus.emotions[item] for item in read]
-        folds = grouped_folds(emotions, [corpus.groups[i] for i in read], FOLDS, self.study.seed)
-        last = self.chosen.place.layers(self.study.lm.n_layers)[-1]
-        return {
-            layer: fit_ridge(
-                self.study.clean.activations("resid_post", layer)[read],
-                self.ratings.values[read],
-                folds,
-            )
-            for layer in range(last, self.study.lm.n_layers)
-        }
-
     def _leakage(self, items: NDArray[np.int64]) -> pd.DataFrame:
-        """How far each appraisal's reading changes, in standard deviations."""
-        study, names = self.study, self.ratings.names
-        ups = [one for one in singles(names) if one.moves[0][1] > 0]
-        edits = [
-            (one.moves[0][0], method, self.surgeon.edit(one, self.chosen.place, self.main, method))
-            for method in ("held", "raw")
-            for one in ups
-        ]
-        edits += [(name, "leace", self._erasure(name, items)) for name in names]
-        readouts = [
-            Readout("resid_post", layer, torch.from_numpy(probes.weights).float())
-            for layer, probes in self.readers.items()
-        ]
-        sweep = study.remembering_lm.intervene(
-            [study.prompts[item] for item in items],
-            [edit for *_, edit in edits],
-            label_ids=study.task.label_ids,
-            readouts=readouts,
-        )
-        tables = []
-        for (layer, probes), read in zip(self.readers.items(), sweep.readouts, strict=True):
-            whole = probes.read(study.clean.activations("resid_post", layer)) - probes.bias
-            deviation = whole[self.parts.test].std(axis=0)
-            changes = (read.double().numpy() - whole[items][:, None]) / np.where(
-                deviation > 0, deviation, np.nan
-            )
-            n, k = changes.shape[:2]
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "item": np.repeat(items, k),
-                        "edit": [name for name, _, _ in edits] * n,
-                        "method": [method for _, method, _ in edits] * n,
-                        "layer": layer,
-                        **{
-                            f"read.{name}": changes[:, :, column].ravel().astype(np.float32)
-                            for column, name in enumerate(names)
-                        },
-                    }
-                )
-            )
-        return pd.concat(tables, ignore_index=True)
+        """How far each appraisal's reading changes."""
+        return self.readings.changes(items)
 
-    def _erasure(self, name: str, items: NDArray[np.int64]) -> Intervention:
-        """The stream without what is linearly known of an appraisal, after the edited layer."""
-        layer, column = next(iter(self.readers)), self.ratings.names.index(name)
-        rating = self.ratings.values[self.parts.fit, column]
-        there = np.isfinite(rating)
-        X = torch.from_numpy(self.surgeon.activations("resid_post", layer)[there]).double()
-        z = torch.from_numpy(rating[there])
-        eraser = LeaceEraser.fit(X, ((z - z.mean()) / z.std())[:, None])
-        state = torch.from_numpy(self.study.clean.activations("resid_post", layer)[items]).double()
-        return Intervention(
-            [Replace("resid_post", layer, value=eraser(state).float())], f"{name} erased"
-        )
+    @cached_property
+    def readings(self) -> Readings:
+        """Reads what edits at the chosen place leave."""
+        return Readings(self.surgeon, self.parts, self.chosen.place, self.main)
 
     def result(self, observations: pd.DataFrame) -> Result:
         """What moves, against random directions, theory and people; what leaks; the pairs."""

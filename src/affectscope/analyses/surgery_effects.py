@@ -23,10 +23,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectscope.analyses.random_directions import RandomKind
 from affectscope.stats import Estimate, GroupBootstrap, RatioDraws, estimate_rows
 
 LEVEL = 0.05
-RANDOM_KINDS = ("isotropic", "covariance")
+RANDOM_KINDS: tuple[RandomKind, ...] = ("isotropic", "covariance")
 """The kinds of random direction that stand beside every claim."""
 
 

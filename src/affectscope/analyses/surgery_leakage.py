@@ -1,6 +1,6 @@
 """The leakage matrix: what moving one appraisal does to the readings of all the others.
 
-The readers are probes of items that neither made the directions nor were operated on. Changes are
+Readers are of two kinds (:mod:`affectscope.analyses.surgery_readings`). Changes are
 in standard deviations of the clean readings, so that appraisals which are read badly (and whose
 readings hardly vary) count as much as others. Of a method at a layer,
 
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectscope.analyses.surgery_readings import OWN
 from affectscope.stats import Estimate, GroupBootstrap, RatioDraws, estimate_rows
 
 TENTH = 0.1
@@ -37,27 +38,29 @@ class Leakage:
 
 def leakage_table(
     rows: pd.DataFrame, names: Sequence[str], draws: GroupBootstrap
-) -> tuple[pd.DataFrame, dict[tuple[str, int], Leakage]]:
-    """Changes of every reading, and their leakage, by method and layer.
+) -> tuple[pd.DataFrame, dict[tuple[str, str, int], Leakage]]:
+    """Changes of every reading, and their leakage, by reader, method and layer.
 
     Args:
-        rows: Columns item, edit, method, layer and ``read.<appraisal>``, item by item.
+        rows: Columns item, edit, method, reader, layer and ``read.<appraisal>``, item by item.
         names: The appraisals.
         draws: Bootstrap of the items.
 
     Returns:
         Rows of metrics ``reading_change`` (by moved and read appraisal), ``leakage`` and
-        ``intended``; and the leakage by method and layer.
+        ``cells_held``, with ``_own`` where the held probes themselves read; and the leakage by
+        reader, method and layer.
     """
     tables, found = [], {}
     k = len(names)
     columns = [f"read.{name}" for name in names]
-    for _, here in rows.groupby(["method", "layer"], sort=False):
-        method, layer = str(here["method"].iloc[0]), int(here["layer"].iloc[0])
+    for _, here in rows.groupby(["reader", "method", "layer"], sort=False):
+        reader, method = str(here["reader"].iloc[0]), str(here["method"].iloc[0])
+        layer, suffix = int(here["layer"].iloc[0]), "_own" if reader == OWN else ""
         changes = here.reindex(columns=columns).to_numpy(dtype=np.float64).reshape(-1, k * k)
         means = draws.ratio(changes)
         leak = _leakage(means, k)
-        found[method, layer] = leak
+        found[reader, method, layer] = leak
         keys: dict[str, list[Any]] = {
             "edit": np.repeat(names, k).tolist(),
             "read": list(names) * k,
@@ -71,9 +74,11 @@ def leakage_table(
             "layer": [layer],
         }
         tables += [
-            estimate_rows(keys, means.estimates(), "reading_change"),
-            estimate_rows(one, [leak.ratio], "leakage"),
-            estimate_rows(one, [Estimate(leak.held, np.nan, np.nan, k * (k - 1))], "cells_held"),
+            estimate_rows(keys, means.estimates(), f"reading_change{suffix}"),
+            estimate_rows(one, [leak.ratio], f"leakage{suffix}"),
+            estimate_rows(
+                one, [Estimate(leak.held, np.nan, np.nan, k * (k - 1))], f"cells_held{suffix}"
+            ),
         ]
     return pd.concat(tables, ignore_index=True), found
 

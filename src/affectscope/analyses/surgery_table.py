@@ -23,6 +23,7 @@ from affectscope.analyses.surgery_effects import (
 )
 from affectscope.analyses.surgery_leakage import leakage_table
 from affectscope.analyses.surgery_pairs import pair_shifts, pairs_table
+from affectscope.analyses.surgery_readings import OTHER, OWN
 from affectscope.stats import Estimate, GroupBootstrap, estimate_rows
 from affectscope.theory import prediction_matrix
 from affectscope.vocabulary import EMOTIONS
@@ -123,6 +124,9 @@ def _effects(
                 summary[f"surgery.{source}_p{suffix}"] = found.p
             anyhow = agreement(_signs(moves), matrix, seed=surgery.study.seed)
             tables.append(_agreement_rows(anyhow, method, source, metric="agreement_of_all"))
+            if anyhow.n:
+                summary[f"surgery.{source}_agreement_of_all{suffix}"] = anyhow.share
+                summary[f"surgery.{source}_p_of_all{suffix}"] = anyhow.p
     return tables, summary
 
 
@@ -159,13 +163,16 @@ def _leakage(
     surgery: Surgery, rows: pd.DataFrame, draws: GroupBootstrap
 ) -> tuple[pd.DataFrame, dict[str, SummaryValue]]:
     table, found = leakage_table(rows, surgery.ratings.names, draws)
-    edited, last = min(layer for _, layer in found), max(layer for _, layer in found)
+    layers = [layer for _, _, layer in found]
+    edited, last = min(layers), max(layers)
     summary: dict[str, SummaryValue] = {}
     for method in METHODS:
-        if np.isfinite(found[method, edited].ratio.value):
-            summary[f"surgery.leakage_{method}"] = found[method, edited].ratio
-            summary[f"surgery.leakage_{method}_last_layer"] = found[method, last].ratio
-            summary[f"surgery.cells_held_{method}"] = found[method, edited].held
+        here = found[OTHER, method, edited]
+        if np.isfinite(here.ratio.value):
+            summary[f"surgery.leakage_{method}"] = here.ratio
+            summary[f"surgery.leakage_{method}_last_layer"] = found[OTHER, method, last].ratio
+            summary[f"surgery.cells_held_{method}"] = here.held
+            summary[f"surgery.leakage_{method}_own"] = found[OWN, method, edited].ratio
     return table, summary
 
 
@@ -201,14 +208,24 @@ def surgery_answer(surgery: Surgery, summary: dict[str, SummaryValue]) -> str:
     theory = of("theory_agreement")
     if theory is not None:
         sentences[0] += (
-            f"; where theory says which way, {percent(theory)} of {theory.n} go that way "
-            f"(p = {summary['surgery.theory_p']:.2g} against shuffled emotions)"
+            f"; where theory says which way, {round(theory.value * theory.n)} of these {theory.n} "
+            f"go that way (p = {summary['surgery.theory_p']:.2g} against shuffled emotions)"
         )
-    held, raw = of("leakage_held"), of("leakage_raw")
-    if held is not None and raw is not None:
+    held_all, raw_all = of("theory_agreement_of_all"), of("theory_agreement_of_all_raw")
+    if held_all is not None and raw_all is not None:
         sentences.append(
-            f"Held appraisals change by {percent(held)} of the intended change at the edited "
-            f"layer, without holding by {percent(raw)}"
+            f"Of all {held_all.n} changes that theory says the direction of, significant or not, "
+            f"{percent(held_all)} go that way (p = {summary['surgery.theory_p_of_all']:.2g}), and "
+            f"{percent(raw_all)} without holding "
+            f"(p = {summary['surgery.theory_p_of_all_raw']:.2g})"
+        )
+    held, raw, own = of("leakage_held"), of("leakage_raw"), of("leakage_held_own")
+    own_raw = of("leakage_raw_own")
+    if held and raw and own and own_raw:
+        sentences.append(
+            f"Held appraisals change by {percent(own)} of the intended change as the held probes "
+            f"read them (without holding {percent(own_raw)}), and by {percent(held)} as probes of "
+            f"other items do (without holding {percent(raw)})"
         )
     agree, size = of("pairs_agreement"), of("pairs_size")
     if agree is not None and size is not None:
@@ -217,4 +234,10 @@ def surgery_answer(surgery: Surgery, summary: dict[str, SummaryValue]) -> str:
             f"rewriting the text goes (p = {summary['surgery.pairs_p']:.2g}), with "
             f"{percent(size)} of its size"
         )
+        raw_agree, raw_size = of("pairs_agreement_raw"), of("pairs_size_raw")
+        if raw_agree is not None and raw_size is not None:
+            sentences[-1] += (
+                f"; without holding in {percent(raw_agree)} "
+                f"(p = {summary['surgery.pairs_p_raw']:.2g}), with {percent(raw_size)}"
+            )
     return ". ".join(sentences) + "."

@@ -44,6 +44,7 @@ def run(
     robust_items: o.RobustItems = None,
     robust_pairs: o.RobustPairs = None,
     templates: o.Templates = None,
+    promote_items: o.PromoteItems = None,
     surgery_items: o.SurgeryItems = None,
     set: o.Set = None,  # noqa: A002 - the flag's name
     hold: o.Hold = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -55,17 +56,17 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.items)
 
-    @property
+    @cached_property
     def texts(self) -> list[str]:
         """Text of every item."""
         return [str(text) for text in self.items["text"]]
 
-    @property
+    @cached_property
     def emotions(self) -> list[str]:
         """Emotion of every item."""
         return [str(emotion) for emotion in self.items["emotion"]]
 
-    @property
+    @cached_property
     def groups(self) -> list[str]:
         """Group of every item."""
         return [str(group) for group in self.items["group"]]

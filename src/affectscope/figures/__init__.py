@@ -22,6 +22,7 @@ from affectscope.figures.localise import localise_charts, localise_figures
 from affectscope.figures.pairs import pairs_charts, pairs_figures
 from affectscope.figures.patch import patch_charts, patch_figures
 from affectscope.figures.probe import probe_charts, probe_figures
+from affectscope.figures.promote import promote_charts, promote_figures
 from affectscope.figures.robust import robust_charts, robust_figures
 from affectscope.figures.surgery import surgery_charts, surgery_figures
 from affectscope.vocabulary import ExperimentName
@@ -38,6 +39,7 @@ FIGURES: Mapping[ExperimentName, Callable[[pd.DataFrame], dict[str, Figure]]] = 
     "localise": localise_figures,
     "appraise": appraise_figures,
     "geometry": geometry_figures,
+    "promote": promote_figures,
     "surgery": surgery_figures,
     "human": human_figures,
 }
@@ -68,6 +70,8 @@ __all__ = [
     "patch_figures",
     "probe_charts",
     "probe_figures",
+    "promote_charts",
+    "promote_figures",
     "robust_charts",
     "robust_figures",
     "save_figure",

@@ -120,6 +120,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "An interval from leaving out each part of the items in turn, for what is fitted anew.",
     ),
     (
+        "success of promotion",
+        "The share of what could change that did: of the items not answered with the emotion, how "
+        "many more are when its direction is added (Tak et al. 2025).",
+    ),
+    (
         "held, raw",
         "Surgery with what other appraisals' readouts see projected out of what is added, and "
         "without (Tak et al. 2025, section 6).",
@@ -127,7 +132,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "leakage",
         "How much the appraisals that should stay the same change on average, as a share of the "
-        "change that was intended; in standard deviations of their readings.",
+        "change that was intended; in standard deviations of their readings. As the held probes "
+        "themselves read it (own), and as probes of other items do.",
     ),
     (
         "LEACE",

@@ -147,6 +147,18 @@ EXPERIMENT_WORDS: dict[ExperimentName, ExperimentWords] = {
             "on the same ones they would look alike in a model that knows nothing."
         ),
     ),
+    "promote": ExperimentWords(
+        title="Does adding an emotion's direction make the model answer with it?",
+        asks="whether it answers with an emotion when that emotion's direction is added",
+        method=(
+            "Each emotion's direction, found on other texts, is added to the last token's "
+            "residual stream in a window of layers, or taken away, in three sizes: shares of the "
+            "stream's own length there, since it grows many-fold with depth. Success is the share "
+            "of what could change that did: of the texts not answered with the emotion, how many "
+            "now are. Beside it stand random directions of the same length, and what happens to "
+            "every other label. The layer at which this is summed up is chosen on other texts."
+        ),
+    ),
     "surgery": ExperimentWords(
         title="Does moving an appraisal inside the model move the emotion as theory says?",
         asks="whether moving an appraisal inside it, all others held, moves its answers as theory, "

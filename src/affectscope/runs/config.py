@@ -147,6 +147,8 @@ class RunConfig(BaseModel):
     ] = None
     """Templates to compare with the run's own; the paper's, and the model's chat format, when not
     given."""
+    promote_items: Annotated[Count, Whole, AT_LEAST_ONE] = 200
+    """At most so many items to which emotions' directions are added."""
     surgery_items: Annotated[Count, Whole, AT_LEAST_ONE] = 200
     """At most so many items whose appraisals are moved inside the model."""
     set: Annotated[
