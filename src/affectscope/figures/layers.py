@@ -97,13 +97,14 @@ def share_axis(
     )
 
 
-def curve_legend(direction: Literal["horizontal", "vertical"]) -> alt.Legend:
+def curve_legend(direction: Literal["horizontal", "vertical"], columns: int = 0) -> alt.Legend:
     """A legend above the plot whose samples are long enough to show a dash pattern."""
     return alt.Legend(
         title=None,
         orient="top",
         direction=direction,
         labelLimit=265,
+        columns=columns,
         symbolType="stroke",
         symbolSize=330,
         symbolOpacity=1,

@@ -17,6 +17,8 @@ _DOTTED_LAYERS_LIMIT = 12  # one layer alone makes no line; many dots hide the d
 _PANEL_WIDTH = 296  # what the axis labels and the title leave of the figure's width
 _GRID_WIDTH = 290  # the last column's last tick label stands out
 _COLUMN_GAP = 8
+_LEGEND_WIDTH = 330
+_SYMBOL_WIDTH, _LETTER_WIDTH = 26, 6.2  # of a legend's entry, in pixels at its font's size
 
 
 def curve_panels(
@@ -51,7 +53,7 @@ def curve_panels(
         drawn = drawn.assign(across=rows["across"].map(visible))
         columns.append("across")
     scale_of = {"domain": [visible(name) for name in styles]}
-    legend = curve_legend("horizontal")
+    legend = curve_legend("horizontal", columns=_legend_columns(scale_of["domain"]))
     base = alt.Chart(inline(drawn.sort_values("layer", kind="stable")[columns])).encode(
         x=layer_axis(rows["layer"], n_ticks=3 if across else 12),
         color=alt.Color(
@@ -91,3 +93,11 @@ def curve_panels(
         header=alt.Header(labelOrient="top", labelPadding=2, labelFontSize=11),
     )
     return panel.facet(row=row, column=column, spacing={"row": 14, "column": _COLUMN_GAP})
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """How many columns of the longest name fit into a figure; 0, one row, where all do."""
+    widths = [_SYMBOL_WIDTH + _LETTER_WIDTH * len(name) for name in names]
+    if sum(widths) <= _LEGEND_WIDTH:
+        return 0
+    return max(int(_LEGEND_WIDTH // max(widths)), 1)
