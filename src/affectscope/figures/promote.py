@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
@@ -110,7 +111,7 @@ def _highest(rows: pd.DataFrame, by: str) -> str:
 
 
 def _success(rows: pd.DataFrame) -> Figure:
-    title = "How often adding a direction makes the emotion the answer"
+    title = "How often adding a direction succeeds"
     names = _step_names(rows)
     emotions = sorted(rows["emotion"].unique())
     styles = {name: _STYLES[k % len(_STYLES)] for k, name in enumerate(emotions)}
@@ -195,7 +196,7 @@ def _against_random(success: pd.DataFrame, random: pd.DataFrame) -> Figure:
         for row in records(real)
     )
     ranges = "; ".join(
-        f"{_RANDOM[str(kind)]}, at most {percent(float(of['high'].max()))} for any emotion"
+        f"{_RANDOM[str(kind)]}, at most {percent(_largest(of))} for any emotion"
         for kind, of in random.groupby("random")
     )
     n = int(random["n"].max())
@@ -212,6 +213,12 @@ def _against_random(success: pd.DataFrame, random: pd.DataFrame) -> Figure:
         ),
         alt_text=f"Dots, one row an emotion. {title}. Own direction: {words}. {ranges}.",
     )
+
+
+def _largest(rows: pd.DataFrame) -> float:
+    """The largest value or end of a range."""
+    numbers = rows[["value", "high"]].to_numpy(dtype=float)
+    return max(numbers[np.isfinite(numbers)], default=math.nan)
 
 
 def _dots(rows: pd.DataFrame, order: list[str]) -> Any:
