@@ -98,13 +98,18 @@ def share_axis(
 
 
 def curve_legend(direction: Literal["horizontal", "vertical"], columns: int = 0) -> alt.Legend:
-    """A legend above the plot whose samples are long enough to show a dash pattern."""
+    """A legend above the plot whose samples are long enough to show a dash pattern.
+
+    Args:
+        direction: Entries side by side, or below each other.
+        columns: How many stand side by side; 0 for all, or, of a vertical one, one.
+    """
     return alt.Legend(
         title=None,
         orient="top",
         direction=direction,
         labelLimit=265,
-        columns=columns,
+        columns=columns or int(direction == "vertical"),
         symbolType="stroke",
         symbolSize=330,
         symbolOpacity=1,
