@@ -319,3 +319,56 @@ def blocked_pass(
             handle.remove()
         model.set_attn_implementation(before)
     return logits[list(label_ids)].float()
+
+
+@torch.no_grad()
+def write_naively(
+    model,
+    ids: Sequence[int],
+    n: int,
+    added: dict[tuple[str, int], Tensor],
+    *,
+    steered: str,
+    stop: Sequence[int] = (),
+) -> list[int]:
+    """The most probable tokens after a prompt, by one whole pass for each, without a cache.
+
+    Args:
+        model: A Hugging Face model.
+        ids: The prompt.
+        n: How many tokens at most.
+        added: Vector to add, by site and layer.
+        steered: ``last``, ``generated`` or ``all``.
+        stop: Tokens that end the text.
+    """
+    written: list[int] = []
+    while len(written) < n:
+        logits = logits_when_steered(model, [*ids, *written], len(ids), added, steered)[-1]
+        token = int(logits.argmax())
+        if token in stop:
+            break
+        written.append(token)
+    return written
+
+
+@torch.no_grad()
+def logits_when_steered(
+    model, ids: Sequence[int], n_prompt: int, added: dict[tuple[str, int], Tensor], steered: str
+) -> Tensor:
+    """Logits ``[token, vocabulary]`` of one whole pass with vectors added at some tokens."""
+    first = 0 if steered == "all" else n_prompt - 1
+    end = n_prompt if steered == "last" else len(ids)
+    handles = []
+    for (site, layer), vector in added.items():
+
+        def hook(module, inputs, output, vector=vector):
+            activation = (output[0] if isinstance(output, tuple) else output).clone()
+            activation[0, first:end] += vector
+            return (activation, *output[1:]) if isinstance(output, tuple) else activation
+
+        handles.append(module_of(model, site, layer).register_forward_hook(hook))
+    try:
+        return model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -9,6 +9,8 @@ from affectscope.engine.allocation import hand_back_freed_memory, keep_freed_mem
 from affectscope.engine.batching import Prompt, common_prefix_length, encode_all
 from affectscope.engine.budget import Budget, free_memory, is_out_of_memory
 from affectscope.engine.capture import States, capture
+from affectscope.engine.decoding import Sampling, Written, write
+from affectscope.engine.following import divergence, log_likelihood
 from affectscope.engine.full_passes import score_full_passes
 from affectscope.engine.interventions import (
     ActivationEdit,
@@ -26,10 +28,17 @@ from affectscope.engine.memory import PassMemory
 from affectscope.engine.reading import PromptReader
 from affectscope.engine.readouts import Readout
 from affectscope.engine.starts import chain_length, start_of
+from affectscope.engine.steering import (
+    STEERED_TOKENS,
+    SteeredTokens,
+    check_steering,
+)
 from affectscope.engine.sweep import Sweep, intervene
 from affectscope.engine.weights import AttentionWeights, attention_weights
+from affectscope.vectors import SteeringVector
 
 __all__ = [
+    "STEERED_TOKENS",
     "ActivationEdit",
     "Add",
     "AttentionWeights",
@@ -46,13 +55,19 @@ __all__ = [
     "PromptReader",
     "Readout",
     "Replace",
+    "Sampling",
     "States",
+    "SteeredTokens",
+    "SteeringVector",
     "Sweep",
+    "Written",
     "Zero",
     "attention_weights",
     "capture",
     "chain_length",
+    "check_steering",
     "common_prefix_length",
+    "divergence",
     "encode_all",
     "execution_device",
     "free_memory",
@@ -62,6 +77,8 @@ __all__ = [
     "intervene",
     "is_out_of_memory",
     "keep_freed_memory",
+    "log_likelihood",
     "score_full_passes",
     "start_of",
+    "write",
 ]

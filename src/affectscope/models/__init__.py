@@ -9,11 +9,13 @@ from affectscope.models.architectures import (
 from affectscope.models.language_model import LanguageModel, from_pretrained, load_model
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
+from affectscope.models.writing import Generation
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Check",
+    "Generation",
     "LanguageModel",
     "Pretrained",
     "access_for",

@@ -21,21 +21,38 @@ from affectscope.engine import (
     Prompt,
     PromptReader,
     Readout,
+    Sampling,
     States,
+    SteeredTokens,
+    SteeringVector,
     Sweep,
     attention_weights,
     capture,
+    check_steering,
+    divergence,
     encode_all,
     hand_back_freed_memory,
     has_heads,
     intervene,
     keep_freed_memory,
+    log_likelihood,
+    write,
 )
 from affectscope.errors import PromptError, SelfCheckError
 from affectscope.models.architectures import access_for
 from affectscope.models.context import constant_context
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
+from affectscope.models.writing import (
+    Generation,
+    OnText,
+    TextPieces,
+    chat_prompts,
+    end_tokens,
+    generation,
+    row_seeds,
+    steering_of_rows,
+)
 from affectscope.vocabulary import SITES, Site
 
 log = logging.getLogger(__name__)
@@ -237,6 +254,156 @@ class LanguageModel:
         weights = attention_weights(self.reader, self.encode(prompts), position=position)
         self._tidy(len(prompts))
         return weights
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        steering: SteeringVector | Sequence[SteeringVector] = (),
+        steering_each: Sequence[Sequence[SteeringVector]] | None = None,
+        steered: SteeredTokens = "generated",
+        chat: bool = False,
+        max_new_tokens: int = 60,
+        min_new_tokens: int = 0,
+        temperature: float = 0.0,
+        top_k: int = 50,
+        top_p: float = 1.0,
+        seed: int | Sequence[int] = 0,
+        readouts: Sequence[Readout] = (),
+        on_text: OnText | None = None,
+    ) -> Generation:
+        """Let the model write, with vectors added to its activations as it does.
+
+        Ordinary decoding by transformers' own ``generate``; see
+        :mod:`affectscope.engine.decoding`.
+
+        Args:
+            prompts: Texts or token ids.
+            steering: Vectors added in every prompt.
+            steering_each: Further vectors for each prompt; an empty entry for none.
+            steered: Which tokens they are added to: ``last`` (the prompt's last one), ``generated``
+                (it and all that are written) or ``all``.
+            chat: Put each prompt into the model's chat format, as a user's message.
+            max_new_tokens: Tokens written at most.
+            min_new_tokens: Tokens written before a text may end.
+            temperature: Of the draws; 0 takes the most probable token each time.
+            top_k: Draw among so many of the most probable tokens; 0 for all.
+            top_p: And among the fewest of them that hold this share of their probability.
+            seed: Of the draws; each prompt has draws of its own. Or one for each prompt: equal
+                ones make equal draws, as for comparing a prompt with and without steering.
+            readouts: What to read of the state that each token is written from. Their ``position``
+                means nothing here.
+            on_text: Told, as they come, the pieces of text and which prompt each belongs to.
+
+        Raises:
+            PromptError: An empty prompt, or one that leaves no room in the model's context.
+            InterventionError: A vector or readout that does not fit the model.
+            UsageError: A sampling option outside its range.
+        """
+        sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_new_tokens)
+        rows = steering_of_rows(steering, steering_each, len(prompts))
+        check_steering(self.reader.access, rows, steered)
+        for readout in readouts:
+            self.reader.access.check_layer(readout.layer)
+            self.reader.access.check_site(readout.site)
+            readout.check(self.d_model)
+        encoded = self.encode(chat_prompts(self.tokenizer, prompts) if chat else prompts)
+        self._require_room(encoded, max_new_tokens)
+        written = write(
+            self.reader,
+            encoded,
+            sampling=sampling,
+            seeds=row_seeds(seed, len(prompts)),
+            stop_ids=end_tokens(self.model, self.tokenizer),
+            steering=rows,
+            steered=steered,
+            readouts=readouts,
+            on_token=None if on_text is None else TextPieces(self.tokenizer, on_text),
+        )
+        self._tidy(len(prompts))
+        return generation(self.tokenizer, encoded, written, len(readouts))
+
+    def _require_room(self, encoded: Sequence[tuple[int, ...]], new: int) -> None:
+        longest = max(map(len, encoded))
+        if self.context_length is not None and longest + new > self.context_length:
+            raise PromptError(
+                f"a prompt of {longest:,} tokens and {new:,} new ones do not fit the model's "
+                f"context of {self.context_length:,}",
+                expected=f"at most {max(0, self.context_length - longest):,} new tokens",
+                remedy="shorten the prompt, or ask for fewer new tokens",
+            )
+
+    def log_likelihood(
+        self,
+        prompts: Sequence[Prompt],
+        continuations: Sequence[Sequence[int]],
+        *,
+        steering_each: Sequence[Sequence[SteeringVector]] | None = None,
+        steered: SteeredTokens = "generated",
+    ) -> list[Float[Tensor, " token"]]:
+        """Log-probability, in nats, of every token of each continuation after its prompt.
+
+        Args:
+            prompts: Texts or token ids.
+            continuations: Token ids of what follows each.
+            steering_each: Vectors added in each; none when None.
+            steered: Which tokens they are added to.
+
+        Raises:
+            PromptError: An empty prompt.
+            InterventionError: A vector that does not fit the model.
+        """
+        rows = steering_of_rows((), steering_each, len(prompts))
+        check_steering(self.reader.access, rows, steered)
+        found = log_likelihood(
+            self.reader,
+            self.encode(prompts),
+            [tuple(ids) for ids in continuations],
+            steering=rows,
+            steered=steered,
+        )
+        self._tidy(len(prompts))
+        return found
+
+    def divergence(
+        self,
+        prompts: Sequence[Prompt],
+        texts: Sequence[Sequence[int]],
+        *,
+        steering_each: Sequence[Sequence[SteeringVector]] | None = None,
+        steered: SteeredTokens = "generated",
+        clean_prompts: Sequence[Prompt] | None = None,
+    ) -> list[Float[Tensor, " token"]]:
+        """How far vectors, or another prompt, move what the model expects of a text, in nats.
+
+        Args:
+            prompts: What comes before each text, as text or token ids.
+            texts: Token ids of the texts.
+            steering_each: Vectors added in each; none when None.
+            steered: Which tokens they are added to.
+            clean_prompts: What comes before each text in the pass that is compared with, which has
+                no vectors; the same prompts when None.
+
+        Returns:
+            For every text, the Kullback-Leibler divergence of the next token's distribution from
+            the one without vectors, at each of its tokens.
+
+        Raises:
+            PromptError: An empty prompt.
+            InterventionError: A vector that does not fit the model.
+        """
+        rows = steering_of_rows((), steering_each, len(prompts))
+        check_steering(self.reader.access, rows, steered)
+        found = divergence(
+            self.reader,
+            self.encode(prompts),
+            [tuple(ids) for ids in texts],
+            steering=rows,
+            steered=steered,
+            clean_prompts=None if clean_prompts is None else self.encode(clean_prompts),
+        )
+        self._tidy(len(prompts))
+        return found
 
     def _tidy(self, n_prompts: int) -> None:
         """Hand back freed memory after a call of some seconds; it takes a hundredth of one."""

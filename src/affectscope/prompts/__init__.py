@@ -1,6 +1,7 @@
 """Prompts: templates and shots, label scoring with its audit, calibration, and the task."""
 
 from affectscope.prompts.calibration import CONTENT_FREE_TEXTS, LabelOffsets, fit_offsets
+from affectscope.prompts.chat import in_chat_format
 from affectscope.prompts.labels import LabelToken, audit_labels, label_warnings
 from affectscope.prompts.task import EmotionTask, TaskModel
 from affectscope.prompts.templates import (
@@ -27,6 +28,7 @@ __all__ = [
     "audit_labels",
     "fit_offsets",
     "in_chat",
+    "in_chat_format",
     "label_warnings",
     "resolved_spec",
     "template_named",

@@ -83,6 +83,17 @@ def chat_parts(tokenizer: Tokenizer | None, before: str, after: str) -> tuple[st
     return first, last
 
 
+def in_chat_format(tokenizer: Tokenizer | None, text: str) -> str:
+    """A text as the user's only message, once: one that is in the chat format already stays.
+
+    Raises:
+        PromptError: The tokenizer has no chat template, or one that does not take this message.
+    """
+    first, last = chat_parts(tokenizer, "", "")
+    done = bool(last.strip()) and text.startswith(first) and text.rstrip().endswith(last.rstrip())
+    return text if done else f"{first}{text}{last}"
+
+
 def _without_clock(tokenizer: Any) -> str:
     """The chat template, with a macro in place of the function that reads the clock."""
     template = str(tokenizer.get_chat_template())
