@@ -27,7 +27,7 @@ def test_all_others_are_held_when_none_is_named_and_none_when_empty():
 @pytest.mark.parametrize(
     ("moves", "hold", "message"),
     [
-        ("pleasantness", None, "the surgery 'pleasantness'"),
+        ("pleasantness", None, "'pleasantness' does not say"),
         ("pleasantness=", None, "NAME=NUMBER"),
         ("pleasantness=0", None, "a number other than 0"),
         ("pleasantness=1,pleasantness=2", None, "each appraisal once"),

@@ -11,9 +11,12 @@ there is nothing else to add.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from affectscope.analyses.directions import Directions
 from affectscope.errors import NotPossibleError
 
 _RANK = 1e-10
@@ -48,6 +51,38 @@ def held_fixed(
             remedy="hold fewer appraisals (--hold), or move another",
         )
     return np.asarray(z / left)
+
+
+def moved_and_held(
+    moves: Sequence[tuple[str, float]],
+    held: Sequence[str],
+    *,
+    along: Directions,
+    probes: Directions | None = None,
+) -> NDArray[np.float64]:
+    """What is added to move some things together while others are held, ``[d_model]``.
+
+    The signed sum of each one's direction with the held projected out (Tak et al. 2025); its length
+    is that of the largest single move.
+
+    Args:
+        moves: What is moved, and how far each.
+        held: What is held.
+        along: The directions that are moved along.
+        probes: Of what is held; they may be left out where nothing is.
+
+    Raises:
+        NotPossibleError: The held leave nothing to move along.
+    """
+    fixed = np.zeros((0, along.vectors.shape[1]))
+    if held:
+        assert probes is not None, "what is held is read by probes"
+        fixed = probes.vectors[[probes.names.index(name) for name in held]]
+    total = np.sum(
+        [size * held_fixed(along.of(name), fixed, name=name) for name, size in moves], axis=0
+    )
+    largest = max(abs(size) for _, size in moves)
+    return np.asarray(largest * total / np.linalg.norm(total))
 
 
 def _basis(held: NDArray[np.float64]) -> NDArray[np.float64]:

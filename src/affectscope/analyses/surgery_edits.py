@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from affectscope.analyses.directions import DirectionKind, Directions, appraisal_directions
-from affectscope.analyses.holding import held_fixed
+from affectscope.analyses.holding import moved_and_held
 from affectscope.analyses.ratings import Ratings
 from affectscope.analyses.study import Study
 from affectscope.analyses.surgery_settings import Setting
@@ -113,16 +113,12 @@ class Surgeon:
     def _made(
         self, setting: Setting, method: Method, site: Site, layer: int
     ) -> NDArray[np.float64]:
-        along = self.directions(site, layer, self.kind)
-        held: tuple[str, ...] = setting.held(self.ratings.names) if method == "held" else ()
-        probes = self.directions(site, layer, "probe")
-        fixed = probes.vectors[[probes.names.index(name) for name in held]]
-        total = sum(
-            size * held_fixed(along.of(name), fixed, name=name) for name, size in setting.moves
+        return moved_and_held(
+            setting.moves,
+            setting.held(self.ratings.names) if method == "held" else (),
+            along=self.directions(site, layer, self.kind),
+            probes=self.directions(site, layer, "probe"),
         )
-        largest = max(abs(size) for _, size in setting.moves)
-        assert isinstance(total, np.ndarray)
-        return np.asarray(largest * total / np.linalg.norm(total))
 
     def edit(
         self, setting: Setting, place: Place, coefficient: float, method: Method = "held"

@@ -71,15 +71,8 @@ def parse_setting(moves: str, hold: str | None, names: Sequence[str]) -> Setting
     Raises:
         UsageError: Something else is written, an appraisal is not there, or is moved and held.
     """
-    found = [_MOVE.fullmatch(part) for part in moves.split(",")]
-    sizes = [(match[1], float(match[2])) for match in found if match]
+    sizes = _sizes(moves, "pleasantness=-2,urgency=+1")
     moved = [name for name, _ in sizes]
-    if len(sizes) < len(found) or len(set(moved)) < len(moved) or not all(s for _, s in sizes):
-        raise UsageError(
-            f"the surgery {moves!r}",
-            expected="each appraisal once, with a number other than 0: pleasantness=-2,urgency=+1",
-            remedy="write NAME=NUMBER, separated by commas",
-        )
     held = None if hold is None else tuple(name.strip() for name in hold.split(",") if name.strip())
     unknown = sorted({*moved, *(held or ())} - set(names))
     if unknown:
@@ -96,3 +89,26 @@ def parse_setting(moves: str, hold: str | None, names: Sequence[str]) -> Setting
             remedy="leave it out of --hold",
         )
     return Setting(tuple(sizes), held)
+
+
+def parse_emotions(moves: str) -> dict[str, float]:
+    """Emotions with how far to move each: ``joy=+2,fear=-1``.
+
+    Raises:
+        UsageError: Something else is written.
+    """
+    return dict(_sizes(moves, "joy=+2,fear=-1"))
+
+
+def _sizes(moves: str, example: str) -> list[tuple[str, float]]:
+    """Names, each once, with a number other than 0."""
+    found = [_MOVE.fullmatch(part) for part in moves.split(",")]
+    sizes = [(match[1], float(match[2])) for match in found if match]
+    moved = [name for name, _ in sizes]
+    if len(sizes) < len(found) or len(set(moved)) < len(moved) or not all(s for _, s in sizes):
+        raise UsageError(
+            f"{moves!r} does not say what to move",
+            expected=f"names, each once, with a number other than 0: {example}",
+            remedy="write NAME=NUMBER, separated by commas",
+        )
+    return sizes

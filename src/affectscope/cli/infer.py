@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from affectscope.cli import options as o
 from affectscope.cli.output import print_columns, print_json
+from affectscope.cli.stdin import read_stdin
 from affectscope.cli.task import load_task
 from affectscope.errors import UsageError
 
@@ -77,7 +77,7 @@ def _checked(texts: list[str]) -> list[str]:
     """The texts, with ``-`` read from stdin; each must be usable."""
     from affectscope.data.assembly import MAX_WORDS
 
-    read = [(_stdin() if text == "-" else text).strip() for text in texts]
+    read = [(read_stdin() if text == "-" else text).strip() for text in texts]
     for text in read:
         n_words = len(text.split())
         if not 1 <= n_words <= MAX_WORDS:
@@ -87,17 +87,6 @@ def _checked(texts: list[str]) -> list[str]:
                 remedy="describe one situation in a few sentences",
             )
     return read
-
-
-def _stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"what stdin gives is not UTF-8 (byte {error.object[error.start]:#04x} at "
-            f"{error.start})",
-            expected="text in UTF-8",
-        ) from error
 
 
 def _by_text(scores: pd.DataFrame) -> Any:

@@ -30,3 +30,10 @@ def print_columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+
+
+def shown(text: str) -> str:
+    """A text that others wrote, without characters that would command a terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
