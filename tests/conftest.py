@@ -23,10 +23,15 @@ install_import_hook(
 )
 
 import pytest
+from hypothesis import settings
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from affectscope.models import LanguageModel
 from tiny import WORDS, loaded, tiny_llama, word_tokenizer
+
+# Speed is measured in benchmarks/; a test that fails on a busy machine says nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,7 +139,7 @@ def test_estimates_are_counts_of_the_patches(robust):
 
 def test_items_are_the_same_and_no_example_of_any_template_is_among_them(lm, corpus):
     texts = [SHOTS["anger"], SHOTS["joy"], *corpus.texts[2:]]
-    with_shots = type(corpus)(**{**corpus.__dict__, "items": corpus.items.assign(text=texts)})
+    with_shots = replace(corpus, items=corpus.items.assign(text=texts))
     study = afa.Study(lm, EmotionTask(lm), with_shots, seed=3)
     robust = Robust(study, templates=["shots_3"], items=30)
     assert robust.corpus.texts == corpus.texts[2:32]
