@@ -133,6 +133,7 @@ ExperimentName = Literal[
     "geometry",
     "promote",
     "surgery",
+    "generate",
     "human",
 ]
 """An experiment that ``affectscope run`` can do."""

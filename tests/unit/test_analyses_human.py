@@ -174,7 +174,7 @@ def test_readers_of_another_corpus_are_refused_before_any_work(lm, task, readers
 
 def test_which_experiments_apply(lm, task, readers, study):
     corpus = readers_file.corpus()
-    rare = ("pairs", "appraise", "geometry", "promote", "surgery", "human")
+    rare = ("pairs", "appraise", "geometry", "promote", "surgery", "generate", "human")
     always = tuple(name for name in EXPERIMENTS if name not in rare)
     assert afa.applicable(corpus) == always
     assert afa.applicable(corpus, readers) == (*always, "human")
@@ -185,7 +185,7 @@ def test_which_experiments_apply(lm, task, readers, study):
     unrated = many.drop(columns=[name for name in APPRAISAL_NAMES if name in many])
     pleasant = unrated.assign(pleasantness=1.0 + np.arange(afa.ENOUGH_ITEMS) % 5)
     assert afa.applicable(replace(corpus, items=unrated)) == (*always, "promote")
-    appraisals = ("appraise", "geometry", "promote", "surgery")
+    appraisals = ("appraise", "geometry", "promote", "surgery", "generate")
     assert afa.applicable(replace(corpus, items=pleasant)) == (*always, *appraisals)
     assert afa.applicable(replace(corpus, items=pleasant.iloc[1:])) == always
     chosen = afa.build(["human", "infer"], study)

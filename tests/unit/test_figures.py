@@ -28,6 +28,7 @@ from affectscope.figures import (
     FIGURES,
     ablate_charts,
     ablate_figures,
+    generate_charts,
     human_charts,
     infer_charts,
     infer_figures,
@@ -130,6 +131,13 @@ def test_every_experiment_has_its_figures(tables):
         "patch_directions",
         "patch_emotions",
     }
+    assert set(generate_charts(tables["generate"])) == {
+        "generate_frontier",
+        "generate_matched",
+        "generate_recommended",
+        "generate_fluency",
+        "generate_kinds",
+    }
     assert set(pairs_charts(tables["pairs"])) == {"pairs_moved"}
     assert set(human_charts(tables["human"])) == {
         "human_accuracy",
@@ -170,6 +178,9 @@ def assert_readable(name: str, svg: ElementTree.Element) -> None:
         "component 1",
         "success",
         "promoted",
+        "effect, SD",
+        "damage, nats a token",
+        "length of the vector",
     )
     assert any(word in " ".join(written) for word in titles), name
     dots = (
@@ -188,7 +199,9 @@ def assert_readable(name: str, svg: ElementTree.Element) -> None:
     )
     others = ("surgery_pairs", "geometry_profiles", "geometry_components", "localise_peaks")
     leaks = name == "surgery_leakage"
-    if not leaks and not name.startswith(("infer", "human", "pairs", *dots, *maps, *others)):
+    if not leaks and not name.startswith(
+        ("infer", "human", "pairs", "generate", *dots, *maps, *others)
+    ):
         assert "layer (from 0)" in written, name
 
 

@@ -369,7 +369,7 @@ def test_experiments_that_nobody_named_are_those_that_apply(lm, tmp_path, monkey
     monkeypatch.setattr("affectscope.runs.prepare.load_model", lambda *_, **__: lm)
     plain = load_corpus(labelled(tmp_path / "a.csv"))
     prepared = prepare(RunConfig(), plain, print)
-    rare = ("pairs", "appraise", "geometry", "promote", "surgery", "human")
+    rare = ("pairs", "appraise", "geometry", "promote", "surgery", "generate", "human")
     always = tuple(name for name in EXPERIMENTS if name not in rare)
     assert prepared.config.experiments == always
     joined = prepare(RunConfig(experiments="localise"), plain, print)

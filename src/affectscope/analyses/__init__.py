@@ -21,6 +21,8 @@ from affectscope.analyses.experiment import (
     collect,
     finish_units,
 )
+from affectscope.analyses.generate import Generate
+from affectscope.analyses.generate_plan import TARGETS
 from affectscope.analyses.geometry import Geometry
 from affectscope.analyses.human import Human
 from affectscope.analyses.infer import Infer
@@ -32,6 +34,7 @@ from affectscope.analyses.promote import Promote
 from affectscope.analyses.ratings import rated
 from affectscope.analyses.robust import Robust
 from affectscope.analyses.settings import Settings
+from affectscope.analyses.steer import steering_vectors
 from affectscope.analyses.study import CleanExperiment, Study
 from affectscope.analyses.surgery import Surgery
 from affectscope.analyses.surgery_settings import parse_setting
@@ -49,6 +52,7 @@ __all__ = [
     "CleanExperiment",
     "Control",
     "Experiment",
+    "Generate",
     "Geometry",
     "Human",
     "Infer",
@@ -75,6 +79,7 @@ __all__ = [
     "collect",
     "control",
     "finish_units",
+    "generate",
     "geometry",
     "human",
     "infer",
@@ -83,6 +88,7 @@ __all__ = [
     "probe",
     "promote",
     "robust",
+    "steering_vectors",
     "surgery",
     "with_needed",
 ]
@@ -100,8 +106,8 @@ def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[Experime
     """The experiments that a run does when none is named: all that the data can answer.
 
     ``pairs`` needs the versions of a scenario, ``human`` needs readers, ``promote`` some hundred
-    items, and ``appraise``, ``geometry`` and ``surgery`` as many with ratings of appraisals; the
-    others need texts only.
+    items, and ``appraise``, ``geometry``, ``surgery`` and ``generate`` as many with ratings of
+    appraisals; the others need texts only.
 
     Args:
         corpus: The items.
@@ -116,6 +122,7 @@ def applicable(corpus: Corpus, readers: Readers | None = None) -> tuple[Experime
         "geometry": appraisals,
         "promote": many,
         "surgery": appraisals,
+        "generate": many and bool(set(TARGETS) & set(rated(corpus))),
     }
     return tuple(name for name in EXPERIMENTS if has.get(name, True))
 
@@ -169,6 +176,14 @@ def build(
                 if moves.strip()
             ],
         ),
+        "generate": lambda: Generate(
+            study,
+            targets=settings.steer,
+            openings=settings.generate_prompts,
+            repeats=settings.generate_texts,
+            max_new_tokens=settings.generate_tokens,
+            random=settings.generate_random,
+        ),
         "human": lambda: Human(study),
     }
 
@@ -191,12 +206,14 @@ def _run(
     seed: int,
     make: Callable[..., Any],
     readers: Readers | None = None,
+    *,
+    judge: Corpus | None = None,
 ) -> Result:
     """Do one experiment in memory."""
     lm = task.lm
     assert isinstance(lm, LanguageModel)
     used = corpus.without_texts(task.shot_texts)
-    study = Study(lm, task, used, seed=seed, readers=readers)
+    study = Study(lm, task, used, seed=seed, readers=readers, judge=judge)
     experiment = make(study)
     for _ in finish_units(experiment, study.store):
         pass
@@ -328,6 +345,47 @@ def surgery(
     """
     own = [parse_setting(moves, hold, rated(corpus)) for moves in surgeries]
     return _run(task, corpus, seed, lambda study: Surgery(study, items=items, settings=own))
+
+
+def generate(
+    task: EmotionTask,
+    corpus: Corpus,
+    *,
+    targets: Sequence[str] | None = None,
+    judge: Corpus | None = None,
+    openings: int = 4,
+    repeats: int = 2,
+    max_new_tokens: int = 32,
+    random: int = 10,
+    seed: int = 0,
+) -> Result:
+    """Steered writing, its effect and its damage; see :mod:`affectscope.analyses.generate`.
+
+    Args:
+        task: The emotion task.
+        corpus: The items that directions are fitted to.
+        targets: Appraisals and emotions to move; the paper's three appraisals when None.
+        judge: The corpus that the judge of texts is trained on; parts of ``corpus`` when None.
+        openings: Prompts of each of four kinds.
+        repeats: Texts for each prompt and setting.
+        max_new_tokens: Tokens written at most.
+        random: Random directions at each place and length.
+        seed: Seed of everything that is drawn.
+    """
+    return _run(
+        task,
+        corpus,
+        seed,
+        lambda study: Generate(
+            study,
+            targets=targets,
+            openings=openings,
+            repeats=repeats,
+            max_new_tokens=max_new_tokens,
+            random=random,
+        ),
+        judge=judge,
+    )
 
 
 def robust(

@@ -37,6 +37,16 @@ class Settings:
     promote_items: int = 200
     surgery_items: int = 200
     """Most items that are operated on."""
+    steer: Sequence[str] | None = None
+    """Appraisals and emotions that writing is steered by; the paper's when None."""
+    generate_prompts: int = 4
+    """Prompts of each of four kinds that are written from."""
+    generate_texts: int = 2
+    """Texts for each prompt and setting."""
+    generate_tokens: int = 32
+    """Tokens written at most."""
+    generate_random: int = 10
+    """Random directions at each place and length."""
     set: str | None = None
     """Appraisals to move together beside the default settings, as a user writes them; several
     separated by semicolons."""

@@ -92,7 +92,7 @@ class Steerer:
             for layer in layers
         ]
         said = {"moves": [list(move) for move in setting.moves], "held": list(held), "kind": kind}
-        return self._vector(setting.name, layers, np.stack(directions), said)
+        return self._vector(Setting(setting.moves).name, layers, np.stack(directions), said)
 
     def promoted(
         self, sizes: Mapping[str, float], layers: Sequence[int], *, kind: DirectionKind = "means"

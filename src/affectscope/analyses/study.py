@@ -54,6 +54,8 @@ class Study:
         seed: Seed of everything that is drawn.
         readers: What people who read the items made of them, where they were read.
         positions: The tokens, counted from the end, whose activations the clean passes keep.
+        judge: A corpus that judges of text are trained on; the parts of ``corpus`` that nothing
+            else is fitted to when None.
     """
 
     lm: LanguageModel
@@ -63,6 +65,7 @@ class Study:
     seed: int = 0
     readers: Readers | None = None
     positions: tuple[int, ...] = POSITIONS
+    judge: Corpus | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.corpus.emotions) - set(self.task.labels))

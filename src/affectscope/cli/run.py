@@ -48,6 +48,12 @@ def run(
     surgery_items: o.SurgeryItems = None,
     set: o.Set = None,  # noqa: A002 - the flag's name
     hold: o.Hold = None,
+    steer: o.Steer = None,
+    judge: o.Judge = None,
+    generate_prompts: o.GeneratePrompts = None,
+    generate_texts: o.GenerateTexts = None,
+    generate_tokens: o.GenerateTokens = None,
+    generate_random: o.GenerateRandom = None,
     folds: o.Folds = None,
     probe_mlp: o.ProbeMlp = None,
     device: o.Device = None,

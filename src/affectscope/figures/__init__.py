@@ -15,6 +15,7 @@ from affectscope.figures.attend import attend_charts, attend_figures
 from affectscope.figures.control import control_charts, control_figures
 from affectscope.figures.export import save_figure
 from affectscope.figures.figure import Figure
+from affectscope.figures.generate import generate_charts, generate_figures
 from affectscope.figures.geometry import geometry_charts, geometry_figures
 from affectscope.figures.human import human_charts, human_figures
 from affectscope.figures.infer import infer_charts, infer_figures
@@ -41,6 +42,7 @@ FIGURES: Mapping[ExperimentName, Callable[[pd.DataFrame], dict[str, Figure]]] = 
     "geometry": geometry_figures,
     "promote": promote_figures,
     "surgery": surgery_figures,
+    "generate": generate_figures,
     "human": human_figures,
 }
 """What draws the table of estimates of each experiment."""
@@ -56,6 +58,8 @@ __all__ = [
     "attend_figures",
     "control_charts",
     "control_figures",
+    "generate_charts",
+    "generate_figures",
     "geometry_charts",
     "geometry_figures",
     "human_charts",

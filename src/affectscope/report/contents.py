@@ -18,6 +18,9 @@ from affectscope.vocabulary import EXPERIMENTS, ExperimentName
 _REFUSED = "could not be done"
 """How the answer begins of an experiment that this corpus and model cannot answer."""
 
+_SAMPLED: tuple[ExperimentName, ...] = ("generate",)
+"""Experiments of which the page shows observations, not only estimates."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -32,6 +35,8 @@ class Findings:
     """Why there is no table or figure; empty when all is well."""
     refused: bool = False
     """Whether the run ended without this experiment, for the reason that its answer gives."""
+    observations: pd.DataFrame | None = None
+    """What the estimates were computed from, of an experiment of which the page shows some."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,13 @@ def _findings(run: RunFolder, name: ExperimentName) -> Findings:
         table = run.estimates(name)
     except RunError as error:
         return Findings(name, None, {}, _in_a_line(error))
+    figures: Mapping[str, Figure] = {}
     try:
-        return Findings(name, table, FIGURES[name](table), "")
+        figures = FIGURES[name](table)
+        observations = run.observations(name) if name in _SAMPLED else None
     except RunError as error:
-        return Findings(name, table, {}, _in_a_line(error))
+        return Findings(name, table, figures, _in_a_line(error))
+    return Findings(name, table, figures, "", observations=observations)
 
 
 def _in_a_line(error: RunError) -> str:

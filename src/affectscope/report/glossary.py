@@ -141,6 +141,42 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "readout finds the concept (Belrose et al. 2023).",
     ),
     (
+        "steering",
+        "Adding a vector to the residual stream at the prompt's last token and at every token that "
+        "is then written. Its length (coefficient) is in mean lengths of the stream at that layer; "
+        "the layers of a window share it.",
+    ),
+    (
+        "judge",
+        "A linear model of a text's words, trained on people's texts and ratings; it reads what "
+        "was written. On what it had not seen, judge_r2 is the share of variance it explains.",
+    ),
+    (
+        "effect of steering",
+        "How far a reading of the text moves in the direction meant, against the unsteered text of "
+        "the same prompt and draws, in standard deviations (SD) of the readings of unsteered "
+        "texts. Moved the wrong way: the share of texts whose reading moves against it. Unnamed: "
+        "of the texts alone that do not name the target.",
+    ),
+    (
+        "damage",
+        "The Kullback-Leibler divergence of the next token's distribution from the unsteered one, "
+        "in nats, averaged over the tokens of neutral passages: how far steering moves what it has "
+        "no business to move.",
+    ),
+    (
+        "matched effect",
+        "Ways of steering differ in strength, so their damages are compared at one effect: half a "
+        "standard deviation, between the lengths tried.",
+    ),
+    (
+        "collapse",
+        "A setting under which more than half of the 4-grams stood in the same text before, or "
+        "texts are 2 nats a token less likely to the unsteered model than its own. None is "
+        "recommended, nor any whose damage is above 0.5 nats a token.",
+    ),
+    ("echo", "The share of texts in which a word of the target itself stands."),
+    (
         "sweep, full pass",
         "Two ways to the same numbers. The sweep recomputes only what an edit can change; the "
         "full pass recomputes everything, for a model that did not pass the self-check.",

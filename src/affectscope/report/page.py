@@ -15,12 +15,14 @@ from affectscope.report import facts
 from affectscope.report.contents import Findings, RunContents
 from affectscope.report.glossary import GLOSSARY, REFERENCES
 from affectscope.report.replication import replication_card
+from affectscope.report.samples import SamplesView, samples_view
 from affectscope.report.views import (
     FigureView,
     TableView,
     estimates_view,
     figure_view,
     summary_view,
+    visible_lines,
 )
 from affectscope.report.wording import (
     EXPERIMENT_WORDS,
@@ -44,6 +46,7 @@ class Section:
     problem: str
     figures: tuple[FigureView, ...]
     table: TableView | None
+    samples: SamplesView | None
 
 
 def render_page(contents: RunContents) -> str:
@@ -90,11 +93,6 @@ def render_page(contents: RunContents) -> str:
     return environment.from_string(_package_text("page.html.j2")).render(values)
 
 
-def visible_lines(text: str) -> str:
-    """Text with its line breaks, everything else that does not print escaped."""
-    return "\n".join(visible(line) for line in text.splitlines())
-
-
 def _section(contents: RunContents, found: Findings) -> Section:
     words = EXPERIMENT_WORDS[found.experiment]
     record = contents.record
@@ -110,6 +108,7 @@ def _section(contents: RunContents, found: Findings) -> Section:
             figure_view(contents.folder, name, figure) for name, figure in found.figures.items()
         ),
         table=None if found.table is None else estimates_view(found.experiment, found.table),
+        samples=samples_view(found, record),
     )
 
 

@@ -25,6 +25,11 @@ _ABOVE_CHANCE = " above_chance is accuracy minus chance, and negative below chan
 
 _DISTANCES = " Rows js_... are Jensen-Shannon distances (0 equal, 1 nothing in common)."
 
+_STEERED = (
+    " Effects are in standard deviations; nll, divergence and damage in nats a token. The effects "
+    "by kind of prompt are left out here."
+)
+
 _SVG_SIZE = re.compile(rb'<svg\b[^>]*?\swidth="([\d.]+)"[^>]*?\sheight="([\d.]+)"')
 
 
@@ -79,6 +84,9 @@ def estimates_view(experiment: str, table: pd.DataFrame) -> TableView:
         notes = " The confusion tables are left out here."
         if "above_chance" in set(kept["metric"]):
             notes = _ABOVE_CHANCE + notes
+    if experiment == "generate" and "metric" in table:
+        kept = table[table["metric"] != "effect_of_kind"]
+        notes = _STEERED
     if len(kept) > MOST_ROWS:
         notes += f" The first {MOST_ROWS:,} of {len(kept):,} rows."
         kept = kept.head(MOST_ROWS)
@@ -132,6 +140,11 @@ def plain_table(
     """A table of values written as they are."""
     cells = tuple(tuple(_cell(value) for value in row) for row in rows)
     return TableView(caption, tuple(columns), cells, frozenset(numeric))
+
+
+def visible_lines(text: str) -> str:
+    """Text with its line breaks, everything else that does not print escaped."""
+    return "\n".join(visible(line) for line in text.splitlines())
 
 
 def number(value: Any) -> str:

@@ -172,6 +172,20 @@ EXPERIMENT_WORDS: dict[ExperimentName, ExperimentWords] = {
             "nor the texts. Directions, edits and readings are on texts of different authors."
         ),
     ),
+    "generate": ExperimentWords(
+        title="Does what it writes move when an appraisal is moved inside it, and at what damage?",
+        asks="whether what it writes moves when an appraisal is moved inside it, and at what "
+        "damage",
+        method=(
+            "The same prompts are gone on with, with the same draws: unsteered, with a wish put in "
+            "words, and with a vector added to the residual stream in a window of layers while the "
+            "model writes. What was written is read by a judge of words and by the unsteered "
+            "model's own probes, neither of which has seen what the vectors were fitted to. A text "
+            "can be moved by breaking the model: beside each effect stand its damage and what as "
+            "long random directions do. The setting to use is chosen on half of the prompts, and "
+            "its effect given on the others."
+        ),
+    ),
     "human": ExperimentWords(
         title="How does the model compare with people who read the same texts?",
         asks="how it compares with people who read the same texts",

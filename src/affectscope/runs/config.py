@@ -29,6 +29,7 @@ from affectscope.runs.option_types import (
     memory_limits,
     named_path,
     split_experiments,
+    split_names,
     split_positions,
     split_spans,
     split_templates,
@@ -157,6 +158,26 @@ class RunConfig(BaseModel):
     """Appraisals to move together in surgery, beside each alone: pleasantness=-2,urgency=+1."""
     hold: Annotated[str | None, Allowed("a comma list of appraisals; empty for none")] = None
     """Appraisals that --set holds; all others when not given."""
+    steer: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(split_names),
+        Allowed("a comma list of appraisals and emotions"),
+    ] = None
+    """What generate steers the writing by; the paper's three appraisals when not given."""
+    judge: Annotated[
+        str | None,
+        Field(min_length=1),
+        Allowed("a corpus name, a file, a folder, or a Hub data set"),
+    ] = None
+    """Corpus that generate trains its judge of texts on; parts of the own when not given."""
+    generate_prompts: Annotated[Count, Whole, AT_LEAST_ONE] = 4
+    """Prompts of each of four kinds that generate writes from."""
+    generate_texts: Annotated[Count, Whole, AT_LEAST_ONE] = 2
+    """Texts that generate writes for each prompt and setting."""
+    generate_tokens: Annotated[Count, Whole, AT_LEAST_ONE] = 32
+    """Tokens that generate writes at most."""
+    generate_random: Annotated[Count, Whole, AT_LEAST_ONE] = 10
+    """Random directions at each place and length in generate."""
     folds: Annotated[int, Whole, Field(ge=2), Allowed("a whole number, 2 or more")] = 5
     """Cross-validation folds of the probes."""
     probe_mlp: Switch = True

@@ -16,6 +16,7 @@ _NO_CONTENT = frozenset(
     {
         "data",  # the corpus' hash stands for it, so that its path may differ
         "readers",  # likewise
+        "judge",  # likewise
         "device",  # its kind counts, not its number
         "device_map",  # where weights lie changes no number; the device that computes counts
         "max_memory",
@@ -29,7 +30,7 @@ _NO_CONTENT = frozenset(
     }
 )
 
-_LATER = frozenset({"label_map", "split", "readers_sha256"})
+_LATER = frozenset({"label_map", "split", "readers_sha256", "judge_sha256"})
 """Keys that runs of version 0.1 do not have; not given, they change no run's identity."""
 
 
@@ -62,6 +63,7 @@ class Identity:
         device: str,
         dtype: str,
         readers_sha256: str | None = None,
+        judge_sha256: str | None = None,
     ) -> Identity:
         """The identity of a run whose model and corpus are loaded.
 
@@ -72,6 +74,7 @@ class Identity:
             device: Resolved device, such as ``cuda:1``.
             dtype: Resolved dtype of the weights.
             readers_sha256: Hash of the readers' file, if there is one.
+            judge_sha256: Hash of the corpus that judges of texts are trained on, if it is another.
         """
         resolved = {
             "device": device.partition(":")[0],
@@ -79,6 +82,7 @@ class Identity:
             "model_sha256": model_sha256,
             "corpus_sha256": corpus_sha256,
             "readers_sha256": readers_sha256,
+            "judge_sha256": judge_sha256,
         }
         return cls({**deciding_options(config), **resolved})
 
@@ -102,6 +106,7 @@ def _said(key: str) -> str:
         "model_sha256": "the model's files",
         "corpus_sha256": "the corpus' content",
         "readers_sha256": "the readers' file",
+        "judge_sha256": "the judge's corpus",
     }
     return names.get(key) or f"--{key.replace('_', '-')}"
 

@@ -45,6 +45,19 @@ def split_experiments(value: Any) -> Any:
     return tuple(name for name in EXPERIMENTS if name in wanted)
 
 
+def split_names(value: Any) -> Any:
+    """Accept ``pleasantness,joy`` as well as a list, each once."""
+    if value is None:
+        return None
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ValueError("not a list of names")
+    wanted = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not wanted:
+        raise ValueError("nothing is named")
+    return wanted
+
+
 def _whole_numbers(value: Any) -> list[int]:
     """Accept ``1,3,5`` as well as a list, each once."""
     given = value.split(",") if isinstance(value, str) else value

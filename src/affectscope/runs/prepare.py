@@ -40,6 +40,8 @@ class Prepared:
     """Those that the run looks at."""
     readers: Readers | None = None
     """What readers made of them."""
+    judge: Corpus | None = None
+    """What judges of texts are trained on, where that is another corpus."""
 
     @property
     def identity(self) -> Identity:
@@ -52,6 +54,7 @@ class Prepared:
             device=model["device"].split(" + ")[0],  # the one that computes
             dtype=model["dtype"],
             readers_sha256=self.readers.sha256 if self.readers else None,
+            judge_sha256=self.judge.sha256 if self.judge else None,
         )
 
     @property
@@ -72,6 +75,7 @@ class Prepared:
                 seed=config.seed,
                 readers=self.readers,
                 positions=config.positions,
+                judge=self.judge,
             ),
             Settings(**{each.name: getattr(config, each.name) for each in fields(Settings)}),
         )
@@ -125,6 +129,7 @@ def prepare(
     say: Callable[[str], None],
     *,
     readers: Readers | None = None,
+    judge: Corpus | None = None,
 ) -> Prepared:
     """Load the model and draw the items.
 
@@ -133,6 +138,7 @@ def prepare(
         corpus: The whole corpus.
         say: Takes each line on what happens.
         readers: What readers made of the corpus, if that is known.
+        judge: Another corpus, to train judges of texts on.
 
     Returns:
         The run, whose options name the experiments: all that apply where none was named.
@@ -152,4 +158,4 @@ def prepare(
     used = fitting.sample(config.limit, config.seed, exclude_texts=task.shot_texts)
     names = applicable(used, readers) if config.experiments is None else config.experiments
     config = config.model_copy(update={"experiments": with_needed(names)})
-    return Prepared(config, lm, task, corpus, used, readers)
+    return Prepared(config, lm, task, corpus, used, readers, judge)

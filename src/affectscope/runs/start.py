@@ -44,6 +44,7 @@ def start_run(
         began = progress.clock()
         corpus = load_corpus(config.data, **config.corpus_options)
         readers = _load_readers(config)
+        judge = None if config.judge is None else load_corpus(config.judge)
         with progress.stage(f"loading {config.model}"):
             # Imported step by step, since torch and the models' libraries take seconds to load:
             # what is wrong with folder, corpus or template is said before.
@@ -54,7 +55,7 @@ def start_run(
             from affectscope.runs.execute import run_experiments  # noqa: PLC0415
             from affectscope.runs.prepare import prepare  # noqa: PLC0415
 
-            prepared = prepare(config, corpus, progress.note, readers=readers)
+            prepared = prepare(config, corpus, progress.note, readers=readers, judge=judge)
         timings = {"load": progress.clock() - began}
         description = {"command": command, "timings": timings, **prepared.describe()}
         opening = folder.open_or_create(prepared.identity, prepared.config, description)
