@@ -8,9 +8,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 
 # The demo does every experiment in a small form; DEMO= does them in full.
 DEMO ?= --limit 200 --pairs 80 --spans 1,3 --positions=-1 --attend-items 64 --control-items 120 \
-  --control-pairs 40 --robust-items 60 --robust-pairs 24 --promote-items 40 --surgery-items 40
+  --control-pairs 40 --robust-items 60 --robust-pairs 24 --promote-items 40 --surgery-items 40 \
+  --generate-prompts 1 --generate-texts 1 --generate-tokens 24 --generate-random 1
 
-.PHONY: install demo test lint bench bench-probes bench-planted bench-appraisals clean
+.PHONY: install demo test lint bench bench-probes bench-planted bench-appraisals bench-monitor clean
 .DEFAULT_GOAL := install
 
 ## install: the package and its command `affectscope`, into $(VENV)
@@ -49,6 +50,10 @@ bench-planted: $(VENV)/.installed
 bench-appraisals: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.appraisals \
 	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT),--data vignettes)
+
+## bench-monitor: what monitoring costs a token, and its false alarms; CROWD_ENVENT=FOLDER its texts
+bench-monitor: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.monitor $(if $(CROWD_ENVENT),--crowd-envent $(CROWD_ENVENT))
 
 clean:
 	rm -rf $(VENV)

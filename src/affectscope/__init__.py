@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         load_model,
         register_architecture,
     )
+    from affectscope.monitor import Monitor, MonitorProbes, fit_monitor
     from affectscope.prompts import EmotionTask
     from affectscope.stats import Estimate, HumanReference, human_reference
     from affectscope.vocabulary import APPRAISALS, EMOTIONS, PRENORM_SITES, SITES, head_site
@@ -71,6 +72,9 @@ _HOMES = {
     "LanguageModel": "models",
     "load_model": "models",
     "register_architecture": "models",
+    "Monitor": "monitor",
+    "MonitorProbes": "monitor",
+    "fit_monitor": "monitor",
     "EmotionTask": "prompts",
     "Estimate": "stats",
     "HumanReference": "stats",
@@ -96,6 +100,8 @@ __all__ = [
     "Intervention",
     "LanguageModel",
     "Mean",
+    "Monitor",
+    "MonitorProbes",
     "Noise",
     "ProjectOut",
     "Readers",
@@ -106,6 +112,7 @@ __all__ = [
     "Sweep",
     "Zero",
     "analyses",
+    "fit_monitor",
     "head_site",
     "human_reference",
     "load_corpus",

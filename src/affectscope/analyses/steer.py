@@ -24,8 +24,9 @@ from affectscope.prompts import EmotionTask
 from affectscope.user_cache import cache_path
 
 DEPTH = 0.75
-"""Where vectors are added unless a layer is named, as a share of the layers: on the default model
-neither later nor earlier ones move what is written more at the same damage (docs/steering.md)."""
+"""Where vectors are added unless a layer is named, as a share of the layers: late enough for
+directions to be there, and early enough to be acted on. ``generate`` tells what is best.
+"""
 
 SPAN = 3
 """Layers that share a vector, unless said otherwise."""

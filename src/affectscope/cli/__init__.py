@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from affectscope.cli import bench, check, data, doctor, export, infer, run, steer
+from affectscope.cli import bench, check, data, doctor, export, infer, monitor, run, steer
 from affectscope.cli.failures import Failures
 from affectscope.runs.interrupt import sigterm_as_interrupt
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("infer")(infer.infer)
 app.command("steer")(steer.steer)
+app.command("monitor")(monitor.monitor)
 app.command("report")(run.report)
 app.command("export")(export.export)
 app.add_typer(data.data_app, name="data", help="List, get and check corpora.")
