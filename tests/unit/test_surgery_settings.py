@@ -30,7 +30,7 @@ def test_all_others_are_held_when_none_is_named_and_none_when_empty():
         ("pleasantness", None, "'pleasantness' does not say"),
         ("pleasantness=", None, "NAME=NUMBER"),
         ("pleasantness=0", None, "a number other than 0"),
-        ("pleasantness=1,pleasantness=2", None, "each appraisal once"),
+        ("pleasantness=1,pleasantness=2", None, "names, each once"),
         ("", None, "NAME=NUMBER"),
         ("plesantness=1", None, "names plesantness.*no ratings"),
         ("pleasantness=1", "valence", "names valence"),

@@ -116,8 +116,8 @@ def _before_each(hidden: Tensor, before: Ids, text: Ids) -> Float[Tensor, "token
 
 
 def _few(rows: Tensor) -> list[Tensor]:
-    """The rows in portions of which the distributions fit into memory."""
-    return [rows[start : start + TOKENS] for start in range(0, len(rows), TOKENS)]
+    """The rows, if any, in portions of which the distributions fit into memory."""
+    return [rows[start : start + TOKENS] for start in range(0, max(len(rows), 1), TOKENS)]
 
 
 def _log_p(reader: PromptReader, hidden: Float[Tensor, "token d_model"]) -> Tensor:

@@ -100,6 +100,7 @@ def example_code(site: str, model: str) -> str:
 import json
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
+
 with safe_open("{FILE_NAME}", "pt") as file:
     facts, directions, norms = file.metadata(), *map(file.get_tensor, ("directions", "norms"))
 layers = json.loads(facts["layers"])
