@@ -214,6 +214,16 @@ def test_least_damage_is_where_the_effect_is_reached():
     assert asked.tolist() == [0.7, np.inf]
 
 
+def test_few_prompts_give_no_interval(written):
+    """Six prompts are left to measure on: their bootstrap would be surer than they are."""
+    _, result = written
+    found = rows(result, metric="recommended_effect")
+    assert len(found) > 0
+    assert found["low"].isna().all()
+    assert found["value"].notna().all()
+    assert "Nothing moved as meant" in result.answer
+
+
 def test_random_draws_are_no_settings_of_their_own(written):
     experiment, result = written
     texts = texts_of(result.observations[result.observations["what"] == "text"], experiment.plan)

@@ -24,8 +24,9 @@ def generate_answer(plan: Plan, summary: Summary, table: pd.DataFrame) -> str:
             fails.append(name)
             continue
         damage = cast(Estimate, summary[f"generate.{name}.damage"])
+        sure = f"[{effect.low:+.2f}, {effect.high:+.2f}]"
         said = (
-            f"{name} {effect.value:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}] at "
+            f"{name} {effect.value:+.2f} {sure if np.isfinite(effect.low) else '(few prompts)'} at "
             f"{damage.value:.2f} nats ({summary[f'generate.{name}.recommended']})"
         )
         (works if effect.low > 0 else fails).append(said)

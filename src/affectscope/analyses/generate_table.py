@@ -18,6 +18,7 @@ the one with the largest effect on every other prompt; its effect is then given 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ from affectscope.texts import Judge
 
 MOST_REPEATED = 0.5
 MOST_NATS = 2.0
+LEAST_PROMPTS = 8
+"""Fewest prompts whose bootstrap says how sure an effect is; of fewer there is no interval."""
+
 MOST_DAMAGE = 0.5
 """Nats a token. Doubling every probability ratio at every token would be 0.69."""
 
@@ -311,6 +315,12 @@ class Found:
             "recommended_damage": self.damage([setting]).estimates(),
         }
         keys = self._keys([k])
+        if len(set(draws.groups)) < LEAST_PROMPTS:
+            unsure = [name for name in found if name != "recommended_damage"]
+            found |= {
+                name: [replace(one, low=np.nan, high=np.nan) for one in found[name]]
+                for name in unsure
+            }
         return pd.concat([estimate_rows(keys, each, name) for name, each in found.items()])
 
 
