@@ -144,8 +144,8 @@ def test_the_vector_is_what_is_added(written):
 def test_fluency_is_that_of_the_unsteered_model(written, planted):
     experiment, result = written
     texts = result.observations[result.observations["what"] == "text"]
-    lm = planted.lm
-    for _, row in texts.sample(6, random_state=0).iterrows():
+    lm, checked = planted.lm, 0
+    for _, row in texts.sample(60, random_state=0).iterrows():
         opening = next(o for o in experiment.plan.openings if o.id == row["id"])
         ids = lm.encode([opening.text])[0]
         tokens = lm.tokenizer.encode(row["text"])
@@ -155,6 +155,8 @@ def test_fluency_is_that_of_the_unsteered_model(written, planted):
         log_p = logits.log_softmax(-1)
         expected = -np.mean([float(log_p[len(ids) - 1 + k, t]) for k, t in enumerate(tokens)])
         assert row["nll"] == pytest.approx(expected, abs=1e-3)
+        checked += 1
+    assert checked >= 5
 
 
 def test_the_answers_under_steering_are_those_of_whole_passes(written, planted):
