@@ -407,6 +407,25 @@ def test_the_model_replies_as_it_is_monitored(run):
     assert "nothing to answer" in error
 
 
+def test_a_long_chat_forgets_its_oldest_turns_and_says_so(run, chatting):
+    chatting.model.config.max_position_embeddings = 30  # two turns of each and one more do not fit
+    chat = [USER, ANSWER] * 2 + [USER]
+    reply = ("--reply", "--max-new-tokens", "4", "--temperature", "0")
+    code, said, error = run(lines(*chat), *reply)
+    assert code == 0
+    assert [turn["forgotten"] for turn in said] == [0, 0, 0, 0, 2, 2]
+    assert error.count("has outgrown the model's context of 30 tokens") == 1
+    _, short, _ = run(lines(*chat[2:]), *reply)
+    assert [turn["forgotten"] for turn in short] == [0] * 4
+    for key in ("emotions", "appraisals", "statistic"):
+        assert said[4][key] == short[2][key]
+        assert said[5][key] == short[3][key]
+    code, said, error = run(lines(USER, {"role": "assistant", "content": "the train " * 20}))
+    assert (code, len(said)) == (1, 1)
+    assert "line 2 of stdin" in error
+    assert "30, the model's context" in error
+
+
 @pytest.mark.parametrize(
     "bad",
     [

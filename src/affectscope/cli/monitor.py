@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from affectscope.errors import AffectscopeError, UsageError
 if TYPE_CHECKING:
     from affectscope.models import LanguageModel
     from affectscope.monitor import Monitor, MonitorProbes, TurnReading
+    from affectscope.monitor.conversation import Message
     from affectscope.runs.config import RunConfig
 
 RATE = 0.05
@@ -263,7 +264,8 @@ class _Chat:
 
     monitor: Monitor
     per_token: bool
-    _messages: list[dict[str, str]] = field(default_factory=list)
+    _messages: list[Message] = field(default_factory=list)
+    _forgotten: int = 0
     _n: int = 0
 
     def take(self, turn: dict[str, str]) -> None:
@@ -271,14 +273,18 @@ class _Chat:
 
         tokenizer = self.monitor.lm.tokenizer
         if "text" in turn:
-            self._print(self.monitor.read([turn["text"]])[0], {"role": None})
+            self._print(self.monitor.read([turn["text"]])[0], {"role": None, "forgotten": 0})
             return
         role = turn["role"]
+        self._forget_what_does_not_fit(
+            lambda messages: context_of(tokenizer, messages, role) + turn["content"],
+            least=0 if role == "user" else 1,
+        )
         before = context_of(tokenizer, self._messages, role)
         kind: Any = role if has_chat_format(tokenizer) else "text"
         read = self.monitor.read([turn["content"]], after=[before], kind=kind)[0]
         self._messages.append(turn)
-        self._print(read, {"role": role})
+        self._print(read, {"role": role, "forgotten": self._forgotten})
 
     def reply(self, *, max_new_tokens: int, temperature: float, seed: int) -> None:
         from affectscope.monitor.conversation import reply_prompt
@@ -289,14 +295,43 @@ class _Chat:
                 expected='a last line {"role": "user", "content": "..."}',
                 remedy="add it, or leave --reply out",
             )
+        tokenizer = self.monitor.lm.tokenizer
+        self._forget_what_does_not_fit(
+            lambda messages: reply_prompt(tokenizer, messages), least=1, new=max_new_tokens
+        )
         written, turns = self.monitor.generate(
-            [reply_prompt(self.monitor.lm.tokenizer, self._messages)],
+            [reply_prompt(tokenizer, self._messages)],
             kind="assistant",
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             seed=seed,
         )
-        self._print(turns[0], {"role": "assistant", "text": written.texts[0]})
+        said = {"role": "assistant", "forgotten": self._forgotten, "text": written.texts[0]}
+        self._print(turns[0], said)
+
+    def _forget_what_does_not_fit(
+        self, prompt_of: Callable[[Sequence[Message]], str], *, least: int, new: int = 0
+    ) -> None:
+        """Drop the oldest turns that leave no room in the model's context, and say so once."""
+        from affectscope.monitor.conversation import recent
+
+        lm = self.monitor.lm
+        limit = lm.context_length
+        if limit is None:
+            return
+
+        def fits(messages: Sequence[Message]) -> bool:
+            return len(lm.tokenizer.encode(prompt_of(messages))) + new <= limit
+
+        kept = list(recent(self._messages, fits, least=least))
+        if len(kept) < len(self._messages) and not self._forgotten:
+            typer.echo(
+                f"the chat has outgrown the model's context of {limit:,} tokens: its oldest turns "
+                "are left out",
+                err=True,
+            )
+        self._forgotten += len(self._messages) - len(kept)
+        self._messages = kept
 
     def _print(self, read: TurnReading, said: dict[str, Any]) -> None:
         from affectscope.atomic import plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -47,6 +47,28 @@ def context_of(tokenizer: PreTrainedTokenizerBase, before: Sequence[Message], ro
             remedy='give texts as {"text": ...} instead',
         )
     return first
+
+
+def recent(
+    messages: Sequence[Message], fits: Callable[[Sequence[Message]], bool], *, least: int
+) -> Sequence[Message]:
+    """As many of the last turns as fit, the user's first: what a long chat still has in mind.
+
+    Args:
+        messages: The turns so far.
+        fits: Whether some of the last turns fit.
+        least: Fewest turns that have to stay; so many are given even if they do not fit.
+
+    Examples:
+        >>> chat = [{"role": role, "content": ""} for role in ("user", "assistant", "user")]
+        >>> len(recent(chat, lambda turns: len(turns) <= 2, least=0))
+        1
+    """
+    n = len(messages)
+    starts = [i for i in range(1, n) if messages[i]["role"] == "user"]
+    starts = [i for i in (0, *starts, n) if n - i >= least] or [0]
+    first = next((i for i in starts if fits(messages[i:])), starts[-1])
+    return messages[first:]
 
 
 def reply_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
