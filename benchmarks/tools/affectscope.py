@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import affectscope as afs
-from affectscope.models.language_model import from_pretrained
+from affectscope.models.checked import from_pretrained
 from affectscope.models.loading import Pretrained
 from benchmarks.answer import Answer
 from benchmarks.job import SITES, Job

@@ -341,7 +341,7 @@ def test_models_check_is_strict_when_asked(tiny_model, tokenizer, tmp_path, monk
     tiny_model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     failed = Check("branched scores", False, 1.0, 1e-4, "branches against full passes")
-    monkeypatch.setattr("affectscope.models.language_model.self_check", lambda *_: [failed])
+    monkeypatch.setattr("affectscope.models.checked.self_check", lambda *_: [failed])
     command = ["models", "check", str(tmp_path), "--device", "cpu"]
     assert main(command) == 1
     assert "engine: full pass" in capsys.readouterr().out

@@ -6,7 +6,8 @@ from affectscope.models.architectures import (
     access_for,
     register_architecture,
 )
-from affectscope.models.language_model import LanguageModel, from_pretrained, load_model
+from affectscope.models.checked import from_pretrained, load_model
+from affectscope.models.language_model import LanguageModel
 from affectscope.models.loading import Pretrained, load_pretrained
 from affectscope.models.self_check import Check, self_check
 from affectscope.models.writing import Generation

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,7 +13,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from affectscope.engine import (
     AttentionWeights,
-    Budget,
     Intervention,
     PassMemory,
     Prompt,
@@ -34,15 +31,13 @@ from affectscope.engine import (
     hand_back_freed_memory,
     has_heads,
     intervene,
-    keep_freed_memory,
     log_likelihood,
     write,
 )
-from affectscope.errors import PromptError, SelfCheckError
-from affectscope.models.architectures import access_for
+from affectscope.errors import PromptError
 from affectscope.models.context import constant_context
-from affectscope.models.loading import Pretrained, load_pretrained
-from affectscope.models.self_check import Check, self_check
+from affectscope.models.loading import Pretrained
+from affectscope.models.self_check import Check
 from affectscope.models.writing import (
     Generation,
     OnText,
@@ -54,8 +49,6 @@ from affectscope.models.writing import (
     steering_of_rows,
 )
 from affectscope.vocabulary import SITES, Site
-
-log = logging.getLogger(__name__)
 
 Engine = Literal["sweep", "full pass"]
 """How prompts and interventions are computed."""
@@ -71,7 +64,7 @@ BatchSize = int | Literal["auto"]
 class LanguageModel:
     """A causal language model whose activations can be read and edited.
 
-    Made by :func:`load_model`.
+    Made by :func:`affectscope.load_model`.
     """
 
     pretrained: Pretrained
@@ -452,95 +445,3 @@ class LanguageModel:
             "sha256": loaded.sha256,
             "path": loaded.path,
         }
-
-
-def from_pretrained(
-    pretrained: Pretrained, *, batch_size: BatchSize = "auto", strict: bool = False
-) -> LanguageModel:
-    """Put a loaded Hugging Face model under the house's vocabulary and check it.
-
-    A model whose scores depend on how prompts are batched, or on the branching of interventions,
-    runs on plain full passes, with a warning that says so. One whose sites or edits are not what
-    they are said to be, or that gives no numbers, is refused: slower passes would not mend that.
-
-    Args:
-        pretrained: The model and tokenizer.
-        batch_size: Most prompts or counterfactuals in one pass.
-        strict: Make a failed check an error.
-
-    Raises:
-        UnsupportedArchitectureError: For a family that is not in the map of sites.
-        SelfCheckError: A failed check that full passes do not mend; any failed check, when
-            ``strict``.
-    """
-    access = access_for(pretrained.model)
-    if access.device.type == "cpu":
-        keep_freed_memory()
-    checks = self_check(access, pretrained.tokenizer)
-    failed = [check for check in checks if not check.passed]
-    fatal = [check for check in failed if not check.mended_by_full_passes]
-    if fatal or (failed and strict):
-        raise SelfCheckError(
-            "the model failed its self-check: " + "; ".join(map(str, fatal or failed)),
-            expected="every check to pass",
-            remedy="correct the family's entry in the map of sites, or the model's files"
-            if fatal
-            else "run without --strict to use full passes, which are slower",
-        )
-    for check in failed:
-        log.warning("self-check failed, falling back to full passes: %s", check)
-    return LanguageModel(
-        pretrained,
-        PromptReader(
-            access,
-            plain=bool(failed),
-            budget=Budget(None if batch_size == "auto" else batch_size),
-        ),
-        tuple(checks),
-    )
-
-
-def load_model(
-    name: str = "smollm2-135m",
-    *,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    device_map: str | None = None,
-    max_memory: str | Mapping[Any, Any] | None = None,
-    offload_folder: str | Path | None = None,
-    batch_size: BatchSize = "auto",
-    strict: bool = False,
-    trust_remote_code: bool = False,
-    **options: Any,
-) -> LanguageModel:
-    """Load a model and check that the engine can read and edit it.
-
-    Args:
-        name: ``smollm2-135m`` (the default model), a Hugging Face Hub id, or a local folder.
-        revision: Branch, tag or commit on the Hub.
-        dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``.
-        device_map: ``auto`` spreads the model over all devices, main memory and the disk.
-        max_memory: Most bytes on each device, such as ``{"cpu": "8GiB", 0: "20GiB"}``.
-        offload_folder: Where weights that have to be converted lie, of those left on the disk.
-        batch_size: Most prompts or counterfactuals in one pass.
-        strict: Make a failed self-check an error.
-        trust_remote_code: Run code that comes with the model.
-        options: Passed on to :func:`load_pretrained`.
-
-    Raises:
-        ModelError: A model that cannot be found, fetched, read or used; each with its reason.
-    """
-    pretrained = load_pretrained(
-        name,
-        revision=revision,
-        dtype=dtype,
-        device=device,
-        device_map=device_map,
-        max_memory=max_memory,
-        offload_folder=offload_folder,
-        trust_remote_code=trust_remote_code,
-        **options,
-    )
-    return from_pretrained(pretrained, batch_size=batch_size, strict=strict)

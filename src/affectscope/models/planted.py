@@ -27,7 +27,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from affectscope.errors import UsageError
-from affectscope.models.language_model import LanguageModel, from_pretrained
+from affectscope.models.checked import from_pretrained
+from affectscope.models.language_model import LanguageModel
 from affectscope.models.loading import Pretrained
 from affectscope.models.planted_weights import (
     Parts,

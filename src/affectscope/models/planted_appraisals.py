@@ -25,7 +25,8 @@ from torch import Tensor
 
 from affectscope.data import Corpus
 from affectscope.errors import UsageError
-from affectscope.models.language_model import LanguageModel, from_pretrained
+from affectscope.models.checked import from_pretrained
+from affectscope.models.language_model import LanguageModel
 from affectscope.models.planted import planted_model
 from affectscope.models.planted_weights import Parts
 from affectscope.models.planted_words import FILLERS, ids_by_word
