@@ -8,7 +8,7 @@ import pytest
 from test_figures import assert_readable, assert_title_fits, drawn_values, svg_of, texts
 
 from affectscope.analyses import generate_plan
-from affectscope.analyses.generate_table import MOST_DAMAGE
+from affectscope.analyses.generate_recommended import MOST_DAMAGE
 from affectscope.errors import RunError
 from affectscope.figures.generate import generate_charts, generate_figures
 from affectscope.figures.steered import ALLOWED, METHOD_STYLES, METHODS

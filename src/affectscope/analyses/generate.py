@@ -7,7 +7,7 @@ a judge of words and by the unsteered model's own probes
 (:mod:`affectscope.texts`); what the vectors cost elsewhere is in
 :mod:`affectscope.analyses.generate_cost`. Directions are fitted on one part of the
 corpus and everything is measured on others; a recommended setting is chosen on one half of the
-prompts and its effect given on the other (:mod:`affectscope.analyses.generate_table`).
+prompts and its effect given on the other (:mod:`affectscope.analyses.generate_recommended`).
 """
 
 from __future__ import annotations
