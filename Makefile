@@ -31,10 +31,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-## bench: affectscope and its peers on the same job; QUICK=1 takes minutes, CROWD_ENVENT=FOLDER its texts
+## bench: affectscope and its peers on the same job; QUICK=1 takes minutes, ONLY=cpu,by_template some of
+## it, CROWD_ENVENT=FOLDER its texts
 bench:
 	@$(MAKE) --no-print-directory VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed-peers
-	$(BENCH_VENV)/bin/python -m benchmarks.run $(if $(QUICK),--quick) \
+	$(BENCH_VENV)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(CROWD_ENVENT),--data crowd-envent --data-path $(CROWD_ENVENT))
 
 ## bench-probes: probes solved together and one by one with scikit-learn; CROWD_ENVENT=FOLDER its texts

@@ -1,6 +1,7 @@
 """`make bench`: measure, print the table on stdout, write benchmarks/results/.
 
-python -m benchmarks.run [--quick] [--data crowd-envent --data-path FOLDER] [--out FOLDER]
+python -m benchmarks.run [--quick] [--only SECTION,...] [--data crowd-envent --data-path FOLDER]
+    [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ from benchmarks.table import markdown
 from benchmarks.texts import Texts, load_texts
 
 SEED = 0
+SECTIONS = (
+    "rounding",
+    "cpu",
+    "by_template",
+    "by_interventions",
+    "by_length",
+    "by_items",
+    "gpu",
+)
+"""What is measured, in order, by its name in the results."""
+RESULTS, PARTS = Path("benchmarks/results"), Path("runs/bench")
 
 
 @dataclass(frozen=True)
@@ -82,13 +94,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.run", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--quick", action="store_true", help="minutes: one round, fewer sizes")
+    parser.add_argument(
+        "--only",
+        type=lambda said: said.split(","),
+        metavar="SECTION,...",
+        help=f"some of {', '.join(SECTIONS)}",
+    )
     parser.add_argument("--data", choices=("vignettes", "crowd-envent"), default="vignettes")
     parser.add_argument("--data-path", type=Path, help="folder or file of crowd-enVENT")
     parser.add_argument("--threads", type=int, default=_cores(), help="default: all cores")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, help=f"default: {RESULTS}, or {PARTS} with --only")
     options = parser.parse_args(arguments)
     if (options.data == "crowd-envent") != (options.data_path is not None):
         parser.error("--data crowd-envent and --data-path FOLDER go together")
+    unknown = set(options.only or ()) - set(SECTIONS)
+    if unknown:
+        parser.error(f"--only knows {', '.join(SECTIONS)}, not {', '.join(sorted(unknown))}")
+    if options.out is None:  # a part is not to stand in the place of a whole run's results
+        options.out = PARTS if options.only else RESULTS
     return options
 
 
@@ -112,18 +135,21 @@ def main() -> None:
         "machine": describe_machine(),
     }
     for section, measure in _sections(source, texts, extent).items():
+        if options.only and section not in options.only:
+            continue
         results[section] = measure()
         # written after each, so that a failure late in a long run loses nothing
         (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     text = markdown(results)
     (options.out / "table.md").write_text(text)
-    save_growth(results, options.out)
+    if not options.only:
+        save_growth(results, options.out)
     print(text)
     say(f"written to {options.out}")
 
 
 def _sections(source: ModelSource, texts: Texts, extent: Extent) -> dict[str, Callable[[], Any]]:
-    """What is measured, in order, by its name in the results."""
+    """How each of :data:`SECTIONS` is measured."""
     n_layers = source.config.num_hidden_layers
     job = _patching(texts.prompts(extent.prompts), texts, n_layers)
     few = _patching(texts.prompts(16), texts, n_layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.tools import NAMES
@@ -13,30 +13,35 @@ MIB = 2**20
 
 
 def markdown(results: Json) -> str:
-    """All tables of a run, from its JSON values."""
-    parts = [
-        "# Benchmarks",
-        _setting(results),
-        "## The same job by every tool",
-        _tools(results["cpu"]),
-        _agreement(results["cpu"], results["setting"]["tolerance"]),
-        "## Longer prompts of the paper, more interventions",
-        *(
-            f"Template `{part['template']}`: {part['job']}\n\n{_short(part)}"
-            for part in results["by_template"]
+    """All tables of a run, or of those parts that it did, from its JSON values."""
+    tolerance = results["setting"]["tolerance"]
+    sections: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "cpu": (
+            "The same job by every tool",
+            lambda part: f"{_tools(part)}\n\n{_agreement(part, tolerance)}",
         ),
-        "## Interventions a prompt",
-        _points(results["by_interventions"], "interventions a prompt"),
-        "## Length of the prompts",
-        _points(results["by_length"], "tokens a prompt"),
-        "## Items",
-        _items(results["by_items"]),
-        "## Rounding in bfloat16",
-        _rounding(results["rounding"]),
-        "## On a GPU",
-        _gpu(results["gpu"]),
+        "by_template": ("Longer prompts of the paper, more interventions", _by_template),
+        "by_interventions": (
+            "Interventions a prompt",
+            lambda part: _points(part, "interventions a prompt"),
+        ),
+        "by_length": ("Length of the prompts", lambda part: _points(part, "tokens a prompt")),
+        "by_items": ("Items", _items),
+        "rounding": ("Rounding in bfloat16", _rounding),
+        "gpu": ("On a GPU", _gpu),
+    }
+    parts = [
+        f"## {title}\n\n{text(results[name])}"
+        for name, (title, text) in sections.items()
+        if name in results
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(["# Benchmarks", _setting(results), *parts]) + "\n"
+
+
+def _by_template(parts: Sequence[Json]) -> str:
+    return "\n\n".join(
+        f"Template `{part['template']}`: {part['job']}\n\n{_short(part)}" for part in parts
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

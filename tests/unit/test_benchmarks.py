@@ -11,6 +11,8 @@ import torch
 from benchmarks.arithmetic import Shape, first_block
 from benchmarks.batches import batches_by_length, padding_share
 from benchmarks.job import SITES, Job, Patch, patching_job, spread, windows
+from benchmarks.run import PARTS, RESULTS, SECTIONS, parse
+from benchmarks.table import markdown
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -115,3 +117,21 @@ def test_the_documented_results_are_those_of_the_run():
         shown = re.search(row, text)
         assert shown, (n, ours, theirs)
         assert int(shown[1]) == round(fastest["times_affectscope"])
+
+
+def test_a_part_has_its_own_place_and_only_its_tables():
+    whole, part = parse([]), parse(["--only", "cpu,by_items"])
+    assert (whole.out, whole.only) == (RESULTS, None)
+    assert part.only == ["cpu", "by_items"]
+    assert part.out == PARTS != RESULTS
+    with pytest.raises(SystemExit):
+        parse(["--only", "cpu,speed"])
+    folder = Path(__file__).parents[2] / RESULTS
+    results = json.loads((folder / "results.json").read_text())
+    assert set(SECTIONS) <= set(results)
+    everything = markdown(results)
+    assert everything == (folder / "table.md").read_text()
+    kept = {name: results[name] for name in ("setting", "machine", "by_items")}
+    some = markdown(kept)
+    assert [line for line in some.splitlines() if line.startswith("## ")] == ["## Items"]
+    assert some.split("## Items")[1].strip() in everything
