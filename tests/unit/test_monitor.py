@@ -142,6 +142,24 @@ def test_the_limit_leaves_the_claimed_share_of_its_own_texts_above():
     assert (excess[order[40:]] > found.limit).sum() == 7
 
 
+def test_with_several_sorts_the_claim_holds_for_each_of_them():
+    rng = np.random.default_rng(2)
+    calm, lively = (rng.normal(size=(n, 2)) + at for n, at in ((90, 0.0), (120, 3.0)))
+    options = {"kind": "text", "watched": ["anger", "fear"], "false_alarm_rate": 0.1, "seed": 0}
+    pooled = np.concatenate([calm, lively])
+    sorts = [0] * 90 + [1] * 120
+    found = fit_thresholds(pooled, [9] * 210, sorts=sorts, **options)
+    assert found.n_texts == 60 + 80
+    new = {0: rng.normal(size=(4000, 2)), 1: rng.normal(size=(4000, 2)) + 3.0}
+    raised = [(found.standardised(new[k]).max(axis=1) > found.limit).mean() for k in (0, 1)]
+    assert raised[0] < 0.01
+    assert 0.02 < raised[1] < 0.2
+    mixed = fit_thresholds(pooled, [9] * 210, **options)
+    assert (mixed.standardised(new[1]).max(axis=1) > mixed.limit).mean() > raised[1]
+    with pytest.raises(UsageError, match="5 neutral texts"):
+        fit_thresholds(pooled, [9] * 210, sorts=[0] * 5 + [1] * 205, **options)
+
+
 @pytest.mark.parametrize(("n", "rate"), [(27, 0.05), (120, 0.001), (5, 0.5)])
 def test_too_few_texts_for_a_rate_say_how_many_are_needed(n, rate):
     options = {"kind": "text", "watched": ["anger"], "false_alarm_rate": rate, "seed": 0}

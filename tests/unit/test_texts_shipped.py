@@ -15,6 +15,7 @@ from affectscope.texts import (
     PROMPT_KINDS,
     content_recall,
     kept_meaning,
+    neutral_accounts,
     neutral_texts,
     questions,
     valence,
@@ -25,6 +26,7 @@ from affectscope.vocabulary import EMOTIONS
 TABLES = {
     "prompts.csv": (writing_prompts, "prompt", 36),
     "neutral.csv": (neutral_texts, "text", 120),
+    "accounts.csv": (neutral_accounts, "text", 120),
     "questions.csv": (questions, "question", 60),
 }
 
@@ -109,6 +111,21 @@ def test_neutral_passages_are_short_varied_and_without_valence():
     assert abs(scores.mean()) < 0.05
 
 
+def test_accounts_are_of_one_person_of_all_lengths_and_without_valence():
+    table = neutral_accounts()
+    lengths = table["text"].str.split().str.len()
+    assert lengths.between(4, 60).all()
+    for least, most in ((4, 11), (12, 30), (40, 60)):
+        assert lengths.between(least, most).sum() >= 35
+    assert table["topic"].nunique() >= 40
+    assert table["topic"].value_counts().max() <= 8
+    assert table["text"].str.contains(r"\b(?:I|We|My|my|me)\b").all()
+    assert table["text"].str.endswith(".").all()
+    scores = valence(table["text"].tolist())
+    assert np.abs(scores).max() < 0.6
+    assert abs(scores.mean()) < 0.05
+
+
 def test_questions_have_four_single_words_of_which_one_is_right():
     table = questions()
     options = table[["answer", "wrong1", "wrong2", "wrong3"]]
@@ -124,7 +141,7 @@ def test_questions_have_four_single_words_of_which_one_is_right():
     assert len(set(table["answer"]) & set(options.drop(columns="answer").stack())) > 25
 
 
-@pytest.mark.parametrize("name", ["neutral.csv", "questions.csv"])
+@pytest.mark.parametrize("name", ["neutral.csv", "accounts.csv", "questions.csv"])
 def test_the_beginning_of_a_file_is_of_many_topics(name):
     topics = TABLES[name][0]()["topic"]
     assert topics.iloc[: topics.nunique()].is_unique

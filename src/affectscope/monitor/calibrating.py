@@ -3,6 +3,9 @@
 The same text is read differently on its own and in the chat format, so each kind of turn has its
 own thresholds. In the chat format a neutral text is the reply to the neutral text before it in the
 list, which is the user's turn; so both roles are met in neutral company.
+
+The texts that come with the package are of two sorts, passages that tell how things are and first-
+person accounts of uneventful days. Each has its own threshold, and the larger one counts.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from affectscope.monitor.thresholds import (
     fit_thresholds,
     require_enough,
 )
-from affectscope.texts import neutral_texts
+from affectscope.texts import neutral_accounts, neutral_texts
 
 
 def calibrate(
@@ -60,18 +63,19 @@ def calibrate(
             the probes do not read.
         PromptError: A text without tokens, or longer than the model's context.
     """
-    texts = list(neutral_texts()["text"]) if neutral is None else list(neutral)
+    sorts = _shipped() if neutral is None else [list(neutral)]
     if watched is None:
         names = tuple(name for name in WATCHED if name in probes.labels)
     else:
         names = tuple(watched)
     probes.columns(names)
-    require_enough(len(texts), false_alarm_rate)
+    for texts in sorts:
+        require_enough(len(texts), false_alarm_rate)
     if kinds is None:
         kinds = TURN_KINDS if has_chat_format(lm.tokenizer) else ("text",)
     found: dict[TurnKind, Thresholds] = {}
     for kind in kinds:
-        placed = _placed(lm, texts, kind)
+        placed = [one for texts in sorts for one in _placed(lm, texts, kind)]
         statistic = [
             peaks(probes.scores(read, names)).values for read in read_placed(lm, probes, placed)
         ]
@@ -82,8 +86,14 @@ def calibrate(
             watched=names,
             false_alarm_rate=false_alarm_rate,
             seed=seed,
+            sorts=[sort for sort, texts in enumerate(sorts) for _ in texts],
         )
     return replace(probes, thresholds=found)
+
+
+def _shipped() -> list[list[str]]:
+    """The neutral texts that come with the package, by sort."""
+    return [table()["text"].tolist() for table in (neutral_texts, neutral_accounts)]
 
 
 def _placed(lm: LanguageModel, texts: Sequence[str], kind: TurnKind) -> list[Placed]:

@@ -8,6 +8,9 @@ exchangeable with these n, the chance that it raises any alarm, over all that is
 is at most the rate; and at least ``rate - 1 / (n + 1)`` where no two excesses are equal. Scale and
 threshold come from different texts, since otherwise the n would not be exchangeable with a new one.
 
+Neutral texts of several sorts (passages that tell how things are, accounts of a day) each have such
+a threshold; the largest counts, so that the claim holds for a text of any one of them.
+
 A maximum over more tokens is larger. So the claim is for turns of the lengths that were calibrated
 on: a longer one raises an alarm more often, a shorter one mostly less often.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -56,7 +59,7 @@ class Thresholds:
     false_alarm_rate: float
     """Claimed share of neutral turns that raise any alarm."""
     n_texts: int
-    """Neutral texts that made the limit, not counting those that made the scale."""
+    """Neutral texts that made the limit, of all sorts, not counting those that made the scale."""
     n_tokens: tuple[int, int]
     """Fewest and most tokens of a neutral text."""
 
@@ -73,6 +76,7 @@ def fit_thresholds(
     watched: Sequence[str],
     false_alarm_rate: float,
     seed: int,
+    sorts: Sequence[int] | None = None,
 ) -> Thresholds:
     """The threshold that at most a claimed share of neutral turns exceeds.
 
@@ -83,15 +87,21 @@ def fit_thresholds(
         watched: Names of the scores.
         false_alarm_rate: The claim.
         seed: Decides which texts make the scale.
+        sorts: Which sort each text is of; all of one when None. The claim is for each sort.
 
     Raises:
-        UsageError: A rate outside its range, or too few texts for it.
+        UsageError: A rate outside its range, or too few texts of a sort for it.
     """
-    n = len(statistic)
-    require_enough(n, false_alarm_rate)
-    order = np.random.default_rng(seed).permutation(n)
-    n_scale = _n_scale(n)
-    scaling, limiting = statistic[order[:n_scale]], statistic[order[n_scale:]]
+    of_sort = np.zeros(len(statistic), dtype=int) if sorts is None else np.asarray(sorts)
+    rng = np.random.default_rng(seed)
+    scaling_rows, limiting_rows = [], []
+    for sort in np.unique(of_sort):
+        rows = np.flatnonzero(of_sort == sort)
+        require_enough(len(rows), false_alarm_rate)
+        order = rows[rng.permutation(len(rows))]
+        scaling_rows.append(order[: _n_scale(len(rows))])
+        limiting_rows.append(order[_n_scale(len(rows)) :])
+    scaling = statistic[np.concatenate(scaling_rows)]
     deviation = scaling.std(axis=0, ddof=1)
     found = Thresholds(
         kind=kind,
@@ -100,12 +110,14 @@ def fit_thresholds(
         scale=tuple(float(d) if d > 0 else 1.0 for d in deviation),
         limit=math.inf,
         false_alarm_rate=float(false_alarm_rate),
-        n_texts=len(limiting),
+        n_texts=sum(map(len, limiting_rows)),
         n_tokens=(int(min(n_tokens)), int(max(n_tokens))),
     )
-    excess = np.sort(found.standardised(limiting).max(axis=1))
-    limit = float(excess[_rank(len(excess), false_alarm_rate) - 1])
-    return Thresholds(**{**vars(found), "limit": limit})
+    limits = []
+    for rows in limiting_rows:
+        excess = np.sort(found.standardised(statistic[rows]).max(axis=1))
+        limits.append(float(excess[_rank(len(excess), false_alarm_rate) - 1]))
+    return replace(found, limit=max(limits))
 
 
 def require_enough(n: int, false_alarm_rate: float) -> None:

@@ -7,6 +7,7 @@ from affectscope.texts.meaning import content_recall, kept_meaning
 from affectscope.texts.shipped import (
     PROMPT_KINDS,
     PromptKind,
+    neutral_accounts,
     neutral_texts,
     questions,
     writing_prompts,
@@ -23,6 +24,7 @@ __all__ = [
     "distinct_n",
     "kept_meaning",
     "label_echo",
+    "neutral_accounts",
     "neutral_texts",
     "questions",
     "repeated_share",

@@ -42,7 +42,7 @@ def writing_prompts() -> pd.DataFrame:
 
 
 def neutral_texts() -> pd.DataFrame:
-    """Passages of 30 to 60 words that tell how things are, with no feeling in them.
+    """Passages of 30 to 60 words that tell how things are, with nobody in them who feels anything.
 
     Returns:
         Columns ``id``, ``topic``, ``text``.
@@ -51,6 +51,18 @@ def neutral_texts() -> pd.DataFrame:
         DataError: The installation lacks the file.
     """
     return _table("neutral.csv").copy()
+
+
+def neutral_accounts() -> pd.DataFrame:
+    """What somebody did on an uneventful day, in the first person: 4 to 60 words.
+
+    Returns:
+        Columns ``id``, ``topic``, ``text``.
+
+    Raises:
+        DataError: The installation lacks the file.
+    """
+    return _table("accounts.csv").copy()
 
 
 def questions() -> pd.DataFrame:
