@@ -160,6 +160,14 @@ def test_with_several_sorts_the_claim_holds_for_each_of_them():
         fit_thresholds(pooled, [9] * 210, sorts=[0] * 5 + [1] * 205, **options)
 
 
+def test_both_sorts_of_shipped_texts_make_the_thresholds(lm):
+    probes = random_probes(lm, thresholds={})
+    shipped = calibrate(lm, probes, watched=["anger"], kinds=("text",)).thresholds["text"]
+    assert shipped.n_texts == 80 + 80
+    assert shipped.n_tokens[0] < 10
+    assert shipped.n_tokens[1] > 60
+
+
 @pytest.mark.parametrize(("n", "rate"), [(27, 0.05), (120, 0.001), (5, 0.5)])
 def test_too_few_texts_for_a_rate_say_how_many_are_needed(n, rate):
     options = {"kind": "text", "watched": ["anger"], "false_alarm_rate": rate, "seed": 0}
@@ -438,6 +446,9 @@ def test_a_long_chat_forgets_its_oldest_turns_and_says_so(run, chatting):
     for key in ("emotions", "appraisals", "statistic"):
         assert said[4][key] == short[2][key]
         assert said[5][key] == short[3][key]
+    needs_room = ("--reply", "--max-new-tokens", "12", "--temperature", "0")
+    code, said, _ = run(lines(USER, ANSWER, USER), *needs_room)
+    assert (code, [turn["forgotten"] for turn in said]) == (0, [0, 0, 0, 2])
     code, said, error = run(lines(USER, {"role": "assistant", "content": "the train " * 20}))
     assert (code, len(said)) == (1, 1)
     assert "line 2 of stdin" in error
